@@ -1,0 +1,26 @@
+module github.com/messageproxy/messageproxy/integration
+
+go 1.26.0
+
+toolchain go1.26.8
+
+require (
+	github.com/messageproxy/messageproxy/api v0.0.0
+	github.com/messageproxy/messageproxy/broker v0.0.0
+	github.com/messageproxy/messageproxy/broker-kafka v0.0.0
+	github.com/messageproxy/messageproxy/sdk/go v0.0.0
+	github.com/messageproxy/messageproxy/server v0.0.0
+	github.com/messageproxy/messageproxy/tools v0.0.0
+)
+
+replace github.com/messageproxy/messageproxy/api => ../api
+
+replace github.com/messageproxy/messageproxy/broker => ../broker
+
+replace github.com/messageproxy/messageproxy/broker-kafka => ../broker-kafka
+
+replace github.com/messageproxy/messageproxy/server => ../server
+
+replace github.com/messageproxy/messageproxy/sdk/go => ../sdk/go
+
+replace github.com/messageproxy/messageproxy/tools => ../tools

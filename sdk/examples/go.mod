@@ -1,0 +1,14 @@
+module github.com/messageproxy/messageproxy/sdk/examples
+
+go 1.26.0
+
+toolchain go1.26.8
+
+require (
+	github.com/messageproxy/messageproxy/api v0.0.0
+	github.com/messageproxy/messageproxy/sdk/go v0.0.0
+)
+
+replace github.com/messageproxy/messageproxy/api => ../../api
+
+replace github.com/messageproxy/messageproxy/sdk/go => ../../sdk/go
