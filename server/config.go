@@ -97,6 +97,7 @@ type ProduceConfig struct {
 }
 
 const (
+	kib = 1 << 10
 	mib = 1 << 20
 	gib = 1 << 30
 )

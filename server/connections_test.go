@@ -1,0 +1,112 @@
+package server
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
+)
+
+// overEachListener runs a test over memory, where all addresses are equal, and
+// over TCP.
+func overEachListener(t *testing.T, test func(t *testing.T, f *fixture)) {
+	t.Run("bufconn", func(t *testing.T) { test(t, newFixture(t).onBufconn()) })
+	t.Run("tcp", func(t *testing.T) { test(t, newFixture(t).onTCP()) })
+}
+
+// arrivals has a side tell the test about each of its streams.
+func arrivals(f *fixture) <-chan consumeStream {
+	arrived := make(chan consumeStream)
+	f.consume.handle = func(stream consumeStream, draining <-chan struct{}) error {
+		arrived <- stream
+		return untilDrain(stream, draining)
+	}
+	return arrived
+}
+
+func TestCloseConnectionEndsItsStreamsAndNoOthers(t *testing.T) {
+	overEachListener(t, func(t *testing.T, f *fixture) {
+		arrived := arrivals(f)
+		f.start()
+		evicted, bystander := f.client(), f.client()
+		first, err := evicted.Consume(t.Context())
+		require.NoError(t, err)
+		streamCtx := (<-arrived).Context()
+		second, err := evicted.Consume(t.Context())
+		require.NoError(t, err)
+		<-arrived
+		other, err := bystander.Consume(t.Context())
+		require.NoError(t, err)
+		otherCtx := (<-arrived).Context()
+
+		require.True(t, closeConnection(streamCtx))
+
+		for _, stream := range []messageproxyv1.MessageProxy_ConsumeClient{first, second} {
+			_, err := stream.Recv()
+			require.Equal(t, codes.Unavailable, status.Code(err), "%v", err)
+		}
+		<-streamCtx.Done()
+		require.NoError(t, otherCtx.Err())
+		require.True(t, closeConnection(streamCtx), "a connection that is closed already")
+		require.NoError(t, other.CloseSend())
+		require.NoError(t, f.drain())
+		_, err = other.Recv()
+		require.ErrorContains(t, err, "EOF", "the bystander's stream ends as its handler says")
+	})
+}
+
+func TestLiveStreamsCountsTheStreamsOfOneConnection(t *testing.T) {
+	overEachListener(t, func(t *testing.T, f *fixture) {
+		arrived := make(chan consumeStream)
+		release := make(chan struct{})
+		f.consume.handle = func(stream consumeStream, _ <-chan struct{}) error {
+			arrived <- stream
+			<-release
+			return nil
+		}
+		f.start()
+		shared, single := f.client(), f.client()
+		first, err := shared.Consume(t.Context())
+		require.NoError(t, err)
+		ctx := (<-arrived).Context()
+		require.Equal(t, 1, liveStreams(ctx))
+		second, err := shared.Consume(t.Context())
+		require.NoError(t, err)
+		<-arrived
+		_, err = single.Consume(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 1, liveStreams((<-arrived).Context()))
+		require.Equal(t, 2, liveStreams(ctx))
+
+		close(release)
+		_, _ = first.Recv()
+		_, _ = second.Recv()
+		require.NoError(t, f.drain())
+		require.Zero(t, liveStreams(ctx))
+	})
+}
+
+func TestConnectionsOfNoServer(t *testing.T) {
+	require.False(t, closeConnection(t.Context()))
+	require.Zero(t, liveStreams(t.Context()))
+}
+
+func TestClosedConnectionsAreForgotten(t *testing.T) {
+	conns := newConnections()
+	f := newFixture(t).onTCP()
+	lis := conns.track(f.lis)
+	defer lis.Close()
+	client, err := f.listen(t.Context(), "")
+	require.NoError(t, err)
+	defer client.Close()
+	accepted, err := lis.Accept()
+	require.NoError(t, err)
+	require.Len(t, conns.open, 1)
+	require.Equal(t, client.RemoteAddr().String(), accepted.LocalAddr().String())
+
+	require.NoError(t, accepted.Close())
+	require.Empty(t, conns.open)
+}
