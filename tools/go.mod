@@ -12,6 +12,11 @@ require (
 	github.com/messageproxy/messageproxy/server v0.0.0
 )
 
+require (
+	github.com/stretchr/testify v1.12.1 // indirect
+	golang.org/x/mod v0.42.0 // indirect
+)
+
 replace github.com/messageproxy/messageproxy/api => ../api
 
 replace github.com/messageproxy/messageproxy/broker => ../broker
