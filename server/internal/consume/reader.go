@@ -1,0 +1,66 @@
+package consume
+
+import (
+	"fmt"
+	"runtime/debug"
+
+	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
+	"github.com/messageproxy/messageproxy/broker"
+	"github.com/messageproxy/messageproxy/server/internal/coordinator"
+	"github.com/messageproxy/messageproxy/server/internal/wire"
+)
+
+// read turns a stream's requests into events, until the stream ends. It waits for
+// the loop if that lags behind, and never for the writer.
+func (sub *subscription) read(c *client) {
+	defer sub.service.detach(sub)
+	defer func() { sub.post(coordinator.Gone{Client: c.id}) }()
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.Error("reading a stream failed: please report this", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			sub.reject(c, wire.NewError(messageproxyv1.ErrorCode_ERROR_CODE_INTERNAL, true, "the server failed to read a request"))
+		}
+	}()
+	left := false
+	for {
+		request, err := c.stream.Recv()
+		if err != nil {
+			return
+		}
+		switch r := request.GetRequest().(type) {
+		case *messageproxyv1.ConsumeRequest_Ack:
+			c.takeCredit()
+			sub.post(acked{sub.resolve(c, r.Ack.GetMessageIds()), c})
+			continue
+		case *messageproxyv1.ConsumeRequest_Leave:
+			if !left {
+				left = true
+				sub.post(coordinator.Leave{Client: c.id})
+				continue
+			}
+		}
+		sub.reject(c, outOfPlace(request))
+		return
+	}
+}
+
+// reject ends a stream with an error and waits until it has ended.
+func (sub *subscription) reject(c *client, err *messageproxyv1.Error) {
+	sub.post(coordinator.Reject{Client: c.id, Err: err})
+	<-c.stream.Context().Done()
+}
+
+// resolve turns the ids of an ACK into those of the broker.
+func (sub *subscription) resolve(c *client, texts []string) coordinator.Ack {
+	ack := coordinator.Ack{Client: c.id, Texts: texts, IDs: make([]broker.MessageID, len(texts))}
+	consumer := sub.resolver.Load()
+	if consumer == nil {
+		return ack
+	}
+	for i, text := range texts {
+		if id, ok := (*consumer).ResolveID(text); ok {
+			ack.IDs[i] = id
+		}
+	}
+	return ack
+}

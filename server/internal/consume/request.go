@@ -1,0 +1,133 @@
+package consume
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"time"
+	"unicode"
+
+	"google.golang.org/grpc/status"
+
+	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
+	"github.com/messageproxy/messageproxy/broker"
+	"github.com/messageproxy/messageproxy/server/internal/coordinator"
+	"github.com/messageproxy/messageproxy/server/internal/wire"
+)
+
+// The limits of what a subscribe request may name.
+const (
+	maxNameBytes = 249
+	maxTopics    = 1000
+)
+
+func invalidArgument(format string, args ...any) *messageproxyv1.Error {
+	return wire.NewError(messageproxyv1.ErrorCode_ERROR_CODE_INVALID_ARGUMENT, false, format, args...)
+}
+
+func shuttingDown() *messageproxyv1.Error {
+	return wire.NewError(messageproxyv1.ErrorCode_ERROR_CODE_SHUTTING_DOWN, true,
+		"this server is shutting down: connect again, to another one")
+}
+
+// refuse ends a stream that has joined nothing.
+func (s *Service) refuse(stream Stream, err *messageproxyv1.Error) error {
+	if err == nil {
+		return stream.Context().Err()
+	}
+	if sendErr := stream.Send(&messageproxyv1.ConsumeResponse{
+		Response: &messageproxyv1.ConsumeResponse_TerminalError{TerminalError: err},
+	}); sendErr != nil {
+		return sendErr
+	}
+	return wire.Status(err)
+}
+
+// firstRequestError is what to tell a client whose first request didn't come, or
+// nil if there is nobody to tell.
+func firstRequestError(err error) *messageproxyv1.Error {
+	if errors.Is(err, io.EOF) {
+		return invalidArgument("the stream ended before its first request: send subscribe first")
+	}
+	return invalidArgument("the first request could not be read: %s", status.Convert(err).Message())
+}
+
+// outOfPlace says what is wrong with a request that came after subscribe.
+func outOfPlace(request *messageproxyv1.ConsumeRequest) *messageproxyv1.Error {
+	switch request.GetRequest().(type) {
+	case *messageproxyv1.ConsumeRequest_Subscribe:
+		return invalidArgument("a second subscribe: one stream has one subscription; open another stream")
+	case *messageproxyv1.ConsumeRequest_Leave:
+		return invalidArgument("a second leave: send it once, ACK what is held, then half-close")
+	}
+	return invalidArgument("a request of a kind that this server doesn't know: it knows subscribe, ack and leave")
+}
+
+// parseSubscribe checks the first request of a stream.
+func parseSubscribe(request *messageproxyv1.ConsumeRequest) (coordinator.Join, *messageproxyv1.Error) {
+	subscribe := request.GetSubscribe()
+	var join coordinator.Join
+	if subscribe == nil {
+		return join, invalidArgument("the first request must be subscribe")
+	}
+	if problem := nameProblem(subscribe.GetSubscription()); problem != "" {
+		return join, invalidArgument("subscription %s", problem)
+	}
+	if len(subscribe.GetTopics()) == 0 {
+		return join, invalidArgument("topics is empty: name at least one")
+	}
+	if len(subscribe.GetTopics()) > maxTopics {
+		return join, invalidArgument("topics has %d entries: at most %d are allowed", len(subscribe.GetTopics()), maxTopics)
+	}
+	for i, topic := range subscribe.GetTopics() {
+		if problem := wire.TopicProblem(topic); problem != "" {
+			return join, invalidArgument("topics[%d] %s", i, problem)
+		}
+	}
+	join.Spec.Topics = slices.Compact(slices.Sorted(slices.Values(subscribe.GetTopics())))
+	return join, parseOptions(subscribe, &join)
+}
+
+func parseOptions(subscribe *messageproxyv1.SubscribeRequest, join *coordinator.Join) *messageproxyv1.Error {
+	switch subscribe.GetStartPosition() {
+	case messageproxyv1.StartPosition_START_POSITION_UNSPECIFIED, messageproxyv1.StartPosition_START_POSITION_EARLIEST:
+		join.Spec.Start = broker.StartEarliest
+	case messageproxyv1.StartPosition_START_POSITION_LATEST:
+		join.Spec.Start = broker.StartLatest
+	default:
+		return invalidArgument("start_position %d is unknown to this server", subscribe.GetStartPosition())
+	}
+	if subscribe.MaxUnackedMessages != nil {
+		if subscribe.GetMaxUnackedMessages() == 0 {
+			return invalidArgument("max_unacked_messages is 0: at least 1, or leave it out for the server's limit")
+		}
+		join.MaxUnackedMessages = int(min(subscribe.GetMaxUnackedMessages(), 1<<30))
+	}
+	if subscribe.GetAckTimeout() != nil {
+		join.AckTimeout = subscribe.GetAckTimeout().AsDuration()
+		if join.AckTimeout < minAckTimeout || subscribe.GetAckTimeout().CheckValid() != nil {
+			return invalidArgument("ack_timeout is %v: at least %v, or leave it out for the server's default",
+				join.AckTimeout, minAckTimeout)
+		}
+	}
+	return nil
+}
+
+// minAckTimeout is the least that a client can mean: below it, the network alone
+// would disconnect it.
+const minAckTimeout = time.Second
+
+func nameProblem(name string) string {
+	switch {
+	case name == "":
+		return "is empty: give it a name"
+	case len(name) > maxNameBytes:
+		return "is too long: at most 249 bytes are allowed"
+	}
+	for _, r := range name {
+		if unicode.IsControl(r) {
+			return wire.Quote(name) + " has control characters: use printable ones"
+		}
+	}
+	return ""
+}

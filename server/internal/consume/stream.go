@@ -1,0 +1,227 @@
+package consume
+
+import (
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
+	"github.com/messageproxy/messageproxy/broker"
+	"github.com/messageproxy/messageproxy/server/internal/coordinator"
+	"github.com/messageproxy/messageproxy/server/internal/wire"
+)
+
+// Stream is the server's end of a Consume stream.
+type Stream = grpc.BidiStreamingServer[messageproxyv1.ConsumeRequest, messageproxyv1.ConsumeResponse]
+
+// client is one stream. The goroutine of its handler owns it as the writer, but for
+// what is said otherwise.
+type client struct {
+	id     coordinator.ClientID
+	stream Stream
+	cfg    Config
+	log    *slog.Logger
+	outbox *outbox // used by the loop and the writer
+	// credits bounds the requests that wait for the loop; the reader takes one for
+	// each and the loop gives it back.
+	credits chan struct{}
+	// written is closed when the writer returns.
+	written chan struct{}
+
+	frame      messageproxyv1.MessageBatch
+	frameBytes int
+	spare      []coordinator.Effect
+}
+
+// maxPendingRequests is how many of a stream's requests may wait for the loop.
+const maxPendingRequests = 8
+
+func newClient(id coordinator.ClientID, name string, stream Stream, cfg Config, log *slog.Logger) *client {
+	return &client{
+		id:      id,
+		stream:  stream,
+		cfg:     cfg,
+		log:     log.With("client", uint64(id), "client_name", wire.Text(name)),
+		outbox:  newOutbox(),
+		credits: make(chan struct{}, maxPendingRequests),
+		written: make(chan struct{}),
+	}
+}
+
+func (c *client) takeCredit()   { c.credits <- struct{}{} }
+func (c *client) returnCredit() { <-c.credits }
+
+// write sends what the outbox holds until the stream ends. Its result is the
+// stream's status.
+func (c *client) write() error {
+	defer close(c.written)
+	for {
+		select {
+		case <-c.outbox.signal:
+		case <-c.stream.Context().Done():
+			return c.stream.Context().Err()
+		}
+		items, ended, terminal := c.outbox.take(c.spare)
+		if err := c.sendAll(items); err != nil {
+			return err
+		}
+		c.spare = items
+		if ended {
+			return c.sendEnd(terminal)
+		}
+	}
+}
+
+func (c *client) sendEnd(terminal *messageproxyv1.Error) error {
+	if terminal == nil {
+		return nil
+	}
+	if err := c.send(&messageproxyv1.ConsumeResponse{
+		Response: &messageproxyv1.ConsumeResponse_TerminalError{TerminalError: terminal},
+	}); err != nil {
+		return err
+	}
+	return wire.Status(terminal)
+}
+
+func (c *client) send(r *messageproxyv1.ConsumeResponse) error { return c.stream.Send(r) }
+
+// sendAll sends messages of successive deliveries together, up to about
+// wire.MaxFrameBytes a frame, and everything else by itself.
+func (c *client) sendAll(items []coordinator.Effect) error {
+	for _, item := range items {
+		if d, ok := item.(coordinator.Deliver); ok {
+			if err := c.addToFrame(d); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := c.flushFrame(); err != nil {
+			return err
+		}
+		if err := c.send(response(item)); err != nil {
+			return err
+		}
+	}
+	return c.flushFrame()
+}
+
+func (c *client) addToFrame(d coordinator.Deliver) error {
+	for len(d.Deliveries) > 0 {
+		n := c.fit(d.Deliveries)
+		part := &messageproxyv1.PartitionMessages{Topic: d.Partition.Topic, Partition: d.Partition.Partition}
+		if repaired := wire.AppendMessages(part, d.Deliveries[:n]); repaired > 0 {
+			c.log.Debug("header keys that are not UTF-8 were repaired", "partition", d.Partition.String(), "count", repaired)
+		}
+		c.frame.Partitions = append(c.frame.Partitions, part)
+		d.Deliveries = d.Deliveries[n:]
+		if c.frameBytes >= wire.MaxFrameBytes {
+			if err := c.flushFrame(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// fit is how many of the messages go into the frame: at least one, even if it is
+// larger than a frame.
+func (c *client) fit(deliveries []coordinator.Delivery) int {
+	for i := range deliveries {
+		c.frameBytes += wire.MessageBytes(deliveries[i].Message)
+		if c.frameBytes >= wire.MaxFrameBytes {
+			return i + 1
+		}
+	}
+	return len(deliveries)
+}
+
+func (c *client) flushFrame() error {
+	if len(c.frame.Partitions) == 0 {
+		return nil
+	}
+	defer func() {
+		clear(c.frame.Partitions)
+		c.frame.Partitions, c.frameBytes = c.frame.Partitions[:0], 0
+	}()
+	if c.outbox.isEnded() {
+		return nil // what isn't sent goes to others
+	}
+	return c.send(&messageproxyv1.ConsumeResponse{
+		Response: &messageproxyv1.ConsumeResponse_Batch{Batch: &c.frame},
+	})
+}
+
+// response translates everything but deliveries.
+func response(item coordinator.Effect) *messageproxyv1.ConsumeResponse {
+	switch e := item.(type) {
+	case coordinator.Subscribed:
+		return &messageproxyv1.ConsumeResponse{Response: &messageproxyv1.ConsumeResponse_Subscribed{
+			Subscribed: &messageproxyv1.Subscribed{
+				MaxUnackedMessages: uint32(e.MaxUnackedMessages),
+				AckTimeout:         durationpb.New(e.AckTimeout),
+			},
+		}}
+	case coordinator.Assignment:
+		return &messageproxyv1.ConsumeResponse{Response: &messageproxyv1.ConsumeResponse_Assignment{
+			Assignment: &messageproxyv1.Assignment{Partitions: topicPartitions(e.Partitions)},
+		}}
+	case coordinator.Withdrawn:
+		return &messageproxyv1.ConsumeResponse{Response: &messageproxyv1.ConsumeResponse_Withdrawn{
+			Withdrawn: &messageproxyv1.Withdrawn{
+				Partitions: topicPartitions(e.Partitions),
+				TimeLeft:   durationpb.New(e.TimeLeft),
+			},
+		}}
+	case coordinator.Trouble:
+		return &messageproxyv1.ConsumeResponse{Response: &messageproxyv1.ConsumeResponse_Error{Error: e.Err}}
+	case coordinator.Recovered:
+		return &messageproxyv1.ConsumeResponse{Response: &messageproxyv1.ConsumeResponse_Recovered{
+			Recovered: &messageproxyv1.Recovered{Code: e.Code},
+		}}
+	case coordinator.NotHeld:
+		return &messageproxyv1.ConsumeResponse{Response: &messageproxyv1.ConsumeResponse_Notice{Notice: e.Error()}}
+	case coordinator.Notice:
+		return &messageproxyv1.ConsumeResponse{Response: &messageproxyv1.ConsumeResponse_Notice{Notice: e.Err}}
+	}
+	return &messageproxyv1.ConsumeResponse{}
+}
+
+func topicPartitions(names []broker.TopicPartition) []*messageproxyv1.TopicPartition {
+	partitions := make([]*messageproxyv1.TopicPartition, len(names))
+	for i, p := range names {
+		partitions[i] = &messageproxyv1.TopicPartition{Topic: p.Topic, Partition: p.Partition}
+	}
+	return partitions
+}
+
+// end is called by the loop, once. The writer ends the stream; if it is stuck in
+// Send, because the client doesn't read, only closing the connection gets rid of
+// the stream and of what is queued in front of its status (C6).
+func (c *client) end(err *messageproxyv1.Error) {
+	if err != nil {
+		c.log.Info("stream ended by the server", "code", err.GetCode().String(), "reason", err.GetMessage())
+	}
+	c.outbox.end(err)
+	time.AfterFunc(c.cfg.EvictionGrace, func() { c.closeIfStuck(err) })
+}
+
+// closeIfStuck closes the connection of a client that has not read its end. After
+// the writer has returned, a status may still be queued behind data that nobody
+// reads, without a way to see it: so the connection of a client that timed out is
+// closed too, unless other streams use it.
+func (c *client) closeIfStuck(err *messageproxyv1.Error) {
+	ctx := c.stream.Context()
+	select {
+	case <-c.written:
+		timedOut := err.GetCode() == messageproxyv1.ErrorCode_ERROR_CODE_ACK_TIMEOUT
+		if !timedOut || c.cfg.LiveStreams(ctx) > 0 {
+			return
+		}
+	default:
+		c.log.Warn("client doesn't read: its connection is closed")
+	}
+	c.cfg.CloseConnection(ctx)
+}

@@ -1,0 +1,164 @@
+package coordinator
+
+import (
+	"slices"
+
+	"github.com/messageproxy/messageproxy/broker"
+)
+
+// backlog holds the messages of one partition in delivery order: first those that
+// were handed to a client, then those that wait. A message that was ACKed leaves a
+// hole until everything before it is ACKed too; the broker's partition window
+// bounds how far the holes can reach.
+//
+// Messages are numbered in delivery order. Numbers are never used twice, so that a
+// span of numbers stays valid while the partition's holder stays the same.
+type backlog struct {
+	entries []entry // entries[head:] are in use
+	head    int
+
+	first uint64 // number of entries[head]; Invariant: first <= next
+	next  uint64 // number of the first message that waits
+
+	inFlight      int   // handed out and not ACKed; Invariant: <= next-first
+	bytes         int64 // of all messages that are not ACKed
+	inFlightBytes int64 // of those in flight; Invariant: <= bytes
+	expectedAck   uint64
+}
+
+// entry is one message. message is nil once it is ACKed.
+type entry struct {
+	message  *broker.Message
+	position uint64
+	attempts uint32
+}
+
+func (b *backlog) at(number uint64) *entry { return &b.entries[b.head+int(number-b.first)] }
+
+// end is the number of the next message to be pushed.
+func (b *backlog) end() uint64 { return b.first + uint64(len(b.entries)-b.head) }
+
+// waiting is how many messages are not handed out.
+func (b *backlog) waiting() int { return int(b.end() - b.next) }
+
+// push appends messages. It keeps pointers into the slice.
+func (b *backlog) push(messages []broker.Message) {
+	b.reuseSpace(len(messages))
+	for i := range messages {
+		m := &messages[i]
+		b.entries = append(b.entries, entry{message: m, position: m.Position})
+		b.bytes += int64(m.Size())
+	}
+}
+
+// reuseSpace moves the entries to the front when that saves growing the slice, so
+// that pushing costs amortized constant time and memory stays within a small
+// multiple of what is in use.
+func (b *backlog) reuseSpace(n int) {
+	if b.head == 0 || len(b.entries)+n <= cap(b.entries) && b.head < len(b.entries) {
+		return
+	}
+	used := copy(b.entries, b.entries[b.head:])
+	clear(b.entries[used:])
+	b.entries, b.head = b.entries[:used], 0
+}
+
+// take hands out up to maxMessages waiting messages of up to maxBytes together; if
+// evenTooLarge, the first one whatever its size.
+func (b *backlog) take(maxMessages int, maxBytes int64, evenTooLarge bool) (deliveries []Delivery, bytes int64) {
+	n := min(maxMessages, b.waiting())
+	deliveries = make([]Delivery, 0, n)
+	for len(deliveries) < n {
+		e := b.at(b.next)
+		size := int64(e.message.Size())
+		if bytes+size > maxBytes && !(evenTooLarge && len(deliveries) == 0) {
+			break
+		}
+		e.attempts++
+		deliveries = append(deliveries, Delivery{Message: e.message, Attempt: e.attempts})
+		bytes += size
+		b.next++
+	}
+	b.inFlight += len(deliveries)
+	b.inFlightBytes += bytes
+	return deliveries, bytes
+}
+
+// ack removes the message at a position from those in flight. It returns its size,
+// and false if no message in flight has that position.
+func (b *backlog) ack(position uint64) (size int64, ok bool) {
+	number, ok := b.find(position)
+	if !ok {
+		return 0, false
+	}
+	e := b.at(number)
+	if e.message == nil {
+		return 0, false
+	}
+	size = int64(e.message.Size())
+	e.message = nil
+	b.inFlight--
+	b.bytes -= size
+	b.inFlightBytes -= size
+	b.expectedAck = number + 1
+	b.dropAckedPrefix()
+	return size, true
+}
+
+// find looks for a position among what was handed out. Clients mostly ACK in
+// order, so the neighbour of the last one found is tried first.
+func (b *backlog) find(position uint64) (number uint64, ok bool) {
+	if b.expectedAck >= b.first && b.expectedAck < b.next && b.at(b.expectedAck).position == position {
+		return b.expectedAck, true
+	}
+	handedOut := b.entries[b.head : b.head+int(b.next-b.first)]
+	i, ok := slices.BinarySearchFunc(handedOut, position, func(e entry, p uint64) int {
+		switch {
+		case e.position < p:
+			return -1
+		case e.position > p:
+			return 1
+		}
+		return 0
+	})
+	return b.first + uint64(i), ok
+}
+
+func (b *backlog) dropAckedPrefix() {
+	for b.first < b.next && b.at(b.first).message == nil {
+		b.first++
+		b.head++
+	}
+	if b.head == len(b.entries) {
+		b.entries, b.head = b.entries[:0], 0
+	}
+}
+
+// reclaim makes everything in flight wait again, in order and before what waits.
+func (b *backlog) reclaim() {
+	kept := b.head + int(b.next-b.first)
+	for i := kept - 1; i >= b.head; i-- { // unACKed entries move up against the waiting ones
+		if b.entries[i].message != nil {
+			kept--
+			b.entries[kept] = b.entries[i]
+		}
+	}
+	clear(b.entries[b.head:kept])
+	b.first += uint64(kept - b.head)
+	b.head = kept
+	b.next = b.first
+	b.inFlight, b.inFlightBytes = 0, 0
+}
+
+// dropWaiting forgets the messages that wait.
+func (b *backlog) dropWaiting() {
+	handedOut := b.head + int(b.next-b.first)
+	clear(b.entries[handedOut:])
+	b.entries = b.entries[:handedOut]
+	b.bytes = b.inFlightBytes
+}
+
+// isUnacked reports whether the message with that number is in flight.
+func (b *backlog) isUnacked(number uint64) bool {
+	return number >= b.first && number < b.next && b.at(number).message != nil
+}

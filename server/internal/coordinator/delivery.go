@@ -1,0 +1,109 @@
+package coordinator
+
+// chunk is how many messages of one partition a client gets before it is another
+// partition's turn.
+const chunk = 128
+
+// markReady makes the next Settle look at what can be delivered to a client.
+func (s *State) markReady(c *client) {
+	if !c.isReady && len(c.queue) > 0 {
+		c.isReady = true
+		s.ready = append(s.ready, c)
+	}
+}
+
+// enqueue lets a partition wait for its turn with its owner, if there is something
+// to deliver and nobody else holds any of it (C5).
+func (s *State) enqueue(p *partition) {
+	c := p.owner
+	if !p.deliverable() {
+		return
+	}
+	if p.queuedFor != c {
+		p.queuedFor = c
+		c.queue = append(c.queue, p)
+	}
+	s.markReady(c)
+}
+
+// deliverable is the one rule of C5, but for the room in the owner's window.
+func (p *partition) deliverable() bool {
+	return p.waiting() > 0 && p.owner != nil && !p.owner.left && (p.holder == nil || p.holder == p.owner)
+}
+
+func (s *State) deliverAll() {
+	for _, c := range s.ready {
+		c.isReady = false
+		if s.clients[c.id] == c && !s.draining {
+			s.deliver(c)
+		}
+	}
+	clear(s.ready)
+	s.ready = s.ready[:0]
+}
+
+// deliver hands a client what its partitions have for it, in turns, until its
+// window is full (C2).
+func (s *State) deliver(c *client) {
+	for len(c.queue) > 0 && c.unacked < c.maxUnacked {
+		p := c.queue[0]
+		if p.queuedFor != c || !p.deliverable() {
+			c.dequeue()
+			continue
+		}
+		from := p.next
+		deliveries, bytes := p.take(min(chunk, c.maxUnacked-c.unacked), s.cfg.MaxUnackedBytes-c.bytes, c.unacked == 0)
+		if len(deliveries) == 0 {
+			return // no room for its next message
+		}
+		p.holder = c
+		c.unacked += len(deliveries)
+		c.bytes += bytes
+		s.handed(c, p, from, p.next)
+		s.emit(Deliver{c.id, p.TopicPartition, deliveries})
+		c.dequeue()
+		if p.deliverable() {
+			p.queuedFor = c
+			c.queue = append(c.queue, p)
+		}
+	}
+}
+
+// dequeue takes the first partition out of the queue.
+func (c *client) dequeue() {
+	if p := c.queue[0]; p.queuedFor == c {
+		p.queuedFor = nil
+	}
+	c.queue[0] = nil
+	c.queue = c.queue[1:]
+}
+
+// memoryPressure notes the server's budget (C7). While it is exceeded, partitions
+// that hold more than their fair share are paused.
+func (s *State) memoryPressure(e MemoryPressure) {
+	s.memory = e
+	if e.Over {
+		for _, p := range s.sorted {
+			s.reviewPause(p)
+		}
+		return
+	}
+	for _, p := range s.sorted {
+		if p.paused {
+			s.reviewPause(p)
+		}
+	}
+}
+
+// reviewPause pauses a partition above its fair share, and resumes one that is
+// down to half of it or needn't be paused any more.
+func (s *State) reviewPause(p *partition) {
+	switch {
+	case !p.paused && s.memory.Over && p.bytes > s.memory.FairShare && !p.revoking:
+		p.paused = true
+		s.emit(PausePartition{p.TopicPartition})
+	case p.paused && (!s.memory.Over || p.bytes <= s.memory.FairShare/2):
+		p.paused = false
+		s.emit(ResumePartition{p.TopicPartition})
+	}
+}

@@ -1,0 +1,203 @@
+package coordinator
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
+	"github.com/messageproxy/messageproxy/broker"
+	"github.com/messageproxy/messageproxy/server/internal/wire"
+)
+
+// polled applies what the consumer reported, in its order.
+func (s *State) polled(e Polled) {
+	if s.phase != open {
+		return // the consumer is given up
+	}
+	s.reopenDelay = 0
+	for _, event := range e.Events {
+		switch e := event.(type) {
+		case broker.EventAssigned:
+			for _, name := range e.Partitions {
+				s.addPartition(name)
+			}
+		case broker.EventMessages:
+			s.received(e)
+		case broker.EventRevoking:
+			s.revoking(e)
+		case broker.EventLost:
+			s.lost(e.Partitions)
+		case broker.EventExpired:
+			s.expired(e)
+		case broker.EventAckTrouble:
+			s.begin(&s.ackTrouble, e.Err, true)
+		case broker.EventAckRecovered:
+			s.recover(&s.ackTrouble)
+		}
+	}
+}
+
+func (s *State) received(e broker.EventMessages) {
+	p := s.partitions[e.Partition]
+	if p == nil || p.revoking {
+		return
+	}
+	held := p.bytes
+	from := p.end()
+	p.push(e.Messages)
+	s.bytes += p.bytes - held
+	s.recallAttempts(p, from)
+	s.reviewPause(p)
+	s.enqueue(p)
+}
+
+// revoking stops deliveries of partitions that another server wants, tells those
+// who hold messages of them how long their ACKs count, and lets go at once what
+// nobody holds.
+func (s *State) revoking(e broker.EventRevoking) {
+	var held []*partition
+	for _, name := range e.Partitions {
+		p := s.partitions[name]
+		if p == nil || p.revoking {
+			continue
+		}
+		p.revoking = true
+		s.disown(p)
+		s.dropWaiting(p)
+		if p.holder == nil {
+			s.release(p)
+		} else {
+			held = append(held, p)
+		}
+	}
+	s.withdraw(held, e.TimeLeft)
+	s.ownershipDirty = true
+}
+
+func (s *State) disown(p *partition) {
+	if p.owner != nil {
+		p.owner.owned--
+		p.owner = nil
+	}
+}
+
+func (s *State) dropWaiting(p *partition) {
+	s.rememberAttempts(p)
+	s.bytes -= p.bytes - p.inFlightBytes
+	p.dropWaiting()
+}
+
+func (s *State) release(p *partition) {
+	if p.released {
+		return
+	}
+	p.released = true
+	s.flushAcks() // they count only before
+	s.emit(ReleasePartition{p.TopicPartition})
+}
+
+// lost forgets partitions. Who holds messages of them is told.
+func (s *State) lost(names []broker.TopicPartition) {
+	var held []*partition
+	for _, name := range names {
+		p := s.partitions[name]
+		if p == nil {
+			continue
+		}
+		if p.holder != nil {
+			held = append(held, p)
+		}
+		s.rememberAttempts(p)
+		s.disown(p)
+		delete(s.partitions, name)
+		p.gone = true
+		s.bytes -= p.bytes
+	}
+	s.sorted = slices.DeleteFunc(s.sorted, func(p *partition) bool { return p.gone })
+	s.withdraw(held, 0)
+	for _, p := range held {
+		c := p.holder
+		c.unacked -= p.inFlight
+		c.bytes -= p.inFlightBytes
+		p.holder = nil
+		s.reviewOldest(c)
+		s.markReady(c)
+	}
+	s.ownershipDirty = true
+}
+
+// dropAll forgets all partitions at once.
+func (s *State) dropAll() {
+	names := make([]broker.TopicPartition, 0, len(s.sorted))
+	for _, p := range s.sorted {
+		names = append(names, p.TopicPartition)
+	}
+	s.lost(names)
+	s.recover(&s.ackTrouble) // what couldn't be made durable is gone
+}
+
+// withdraw tells each holder which of its partitions are leaving.
+func (s *State) withdraw(held []*partition, timeLeft time.Duration) {
+	slices.SortStableFunc(held, func(a, b *partition) int { return compareClient(a.holder, b.holder.id) })
+	for len(held) > 0 {
+		c := held[0].holder
+		var names []broker.TopicPartition
+		for len(held) > 0 && held[0].holder == c {
+			names = append(names, held[0].TopicPartition)
+			held = held[1:]
+		}
+		s.emit(Withdrawn{c.id, names, timeLeft})
+	}
+}
+
+// rememberAttempts keeps the delivery attempts of a partition that goes, for when
+// it comes back.
+func (s *State) rememberAttempts(p *partition) {
+	for i := p.head; i < len(p.entries); i++ {
+		if e := &p.entries[i]; e.attempts > 0 {
+			if s.attempts[p.TopicPartition] == nil {
+				s.attempts[p.TopicPartition] = make(map[uint64]uint32)
+			}
+			s.attempts[p.TopicPartition][e.position] = e.attempts
+		}
+	}
+}
+
+// recallAttempts applies what rememberAttempts kept to the messages from a number
+// on, and forgets it once the partition has passed it.
+func (s *State) recallAttempts(p *partition, from uint64) {
+	known := s.attempts[p.TopicPartition]
+	if len(known) == 0 {
+		return
+	}
+	for number := from; number < p.end(); number++ {
+		e := p.at(number)
+		e.attempts = known[e.position]
+	}
+	last := p.at(p.end() - 1).position
+	for position := range known {
+		if position <= last {
+			delete(known, position)
+		}
+	}
+	if len(known) == 0 {
+		delete(s.attempts, p.TopicPartition)
+	}
+}
+
+func (s *State) expired(e broker.EventExpired) {
+	count := "messages"
+	if e.Count > 0 {
+		count = fmt.Sprintf("up to %d messages", e.Count)
+	}
+	err := wire.NewError(messageproxyv1.ErrorCode_ERROR_CODE_MESSAGES_EXPIRED, false,
+		"the broker deleted %s of topic %q partition %d before they were delivered; the subscription goes on with the "+
+			"oldest that is left: make the topic's retention longer than the subscription may lag behind",
+		count, e.Partition.Topic, e.Partition.Partition)
+	for _, c := range s.order {
+		if c.accepted {
+			s.emit(Notice{c.id, err})
+		}
+	}
+}
