@@ -100,16 +100,16 @@ func (sub *subscription) turn() {
 	now := time.Now()
 	sub.state.Step(coordinator.Tick{Elapsed: now.Sub(sub.lastTick)})
 	sub.lastTick = now
-	sub.press(now)
 	events := sub.mailbox.take(sub.spare)
 	for _, e := range events {
 		sub.step(e)
 	}
 	sub.spare = events
+	sub.account.set(sub.state.Bytes(), sub.state.Partitions())
+	sub.press(now)
 	for _, effect := range sub.state.Settle() {
 		sub.carryOut(effect)
 	}
-	sub.account.set(sub.state.Bytes(), sub.state.Partitions())
 }
 
 // press tells the state of the memory budget when that changes, and again while it
