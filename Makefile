@@ -1,0 +1,77 @@
+# The two commands to know are `make demo` and `make test`.
+
+GO ?= go
+BIN := $(CURDIR)/.bin
+PACKAGES := $(shell sed -n 's,^\t\(\./.*\),\1/...,p' go.work)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List what you can do
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build ## Show messages going through, with nothing but Go installed
+	$(GO) run ./sdk/examples/demo --messageproxy $(BIN)/messageproxy
+
+.PHONY: build
+build: ## Build the server, .bin/messageproxy
+	$(GO) build -o $(BIN)/messageproxy ./server/cmd/messageproxy
+
+.PHONY: test
+test: setup ## Run every test of every module (MODULES="api broker": those alone)
+	tools/test $(MODULES)
+
+.PHONY: setup
+setup: ## Install what the tests need, Docker and the Kafka image included
+	tools/setup
+
+.PHONY: bench-smoke
+bench-smoke: ## Run every benchmark once
+	$(GO) test -tags synctests -run '^$$' -bench . -benchtime 1x $(filter-out ./integration/...,$(PACKAGES))
+
+.PHONY: check
+check: check-format lint check-api ## Run every check but the tests
+
+.PHONY: lint
+lint: $(BIN)/golangci-lint ## Lint every module
+	$(BIN)/golangci-lint run $(PACKAGES)
+	$(GO) test -count=1 -tags lint ./tools/lint
+
+.PHONY: check-format
+check-format: $(BIN)/golangci-lint
+	$(BIN)/golangci-lint fmt --diff
+
+.PHONY: check-api
+check-api: $(BIN)/buf $(BIN)/protoc-gen-go ## Check the wire contract and the code generated from it
+	tools/check-api
+
+.PHONY: check-release
+check-release: ## Release to a module proxy on disk, and use what came out
+	cd tools && GOWORK=off $(GO) test -count=1 -v -run '^TestApplicationsCanUseARelease$$' ./release
+
+.PHONY: fmt
+fmt: $(BIN)/golangci-lint ## Format the code
+	$(BIN)/golangci-lint fmt
+
+.PHONY: generate
+generate: $(BIN)/buf $(BIN)/protoc-gen-go ## Generate the code of the wire contract
+	cd api && $(BIN)/buf generate
+
+.PHONY: tidy
+tidy: ## Tidy the go.mod of every module
+	for module in $(PACKAGES:/...=); do (cd $$module && GOWORK=off $(GO) mod tidy) || exit; done
+
+# The pinned tools are modules of their own, outside the workspace, so that what
+# they depend on decides nothing here.
+$(BIN)/golangci-lint: tools/pinned/lint/go.mod tools/pinned/lint/go.sum
+	GOWORK=off GOBIN=$(BIN) $(GO) -C tools/pinned/lint install tool
+	@touch $@
+
+$(BIN)/buf: tools/pinned/buf/go.mod tools/pinned/buf/go.sum
+	GOWORK=off GOBIN=$(BIN) $(GO) -C tools/pinned/buf install tool
+	@touch $@
+
+$(BIN)/protoc-gen-go: tools/pinned/protoc/go.mod tools/pinned/protoc/go.sum
+	GOWORK=off GOBIN=$(BIN) $(GO) -C tools/pinned/protoc install tool
+	@touch $@
