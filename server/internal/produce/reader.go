@@ -1,0 +1,176 @@
+package produce
+
+import (
+	"errors"
+	"time"
+
+	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
+	"github.com/messageproxy/messageproxy/broker"
+	"github.com/messageproxy/messageproxy/server/internal/wire"
+)
+
+// chunkMessages is how many messages are allocated at once. An allocation lives
+// until the last of its messages is answered, so many more would let a few slow
+// messages hold on to much memory.
+const chunkMessages = 32
+
+// read is the stream's reader.
+func (s *stream) read() {
+	for s.mayReceive() {
+		request, err := s.client.Recv()
+		if err != nil {
+			s.endReading(err)
+			return
+		}
+		if !s.begin() {
+			return // nothing of the request is stored, nor answered
+		}
+		s.feed(request.GetMessages())
+		s.finish()
+	}
+}
+
+// mayReceive waits until the window has room and reports whether to go on. Without
+// room nothing is received: the client's own flow control is to feel it.
+func (s *stream) mayReceive() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.outstanding >= s.service.cfg.MaxOutstandingMessages && !s.draining && !s.over {
+		s.changed.Wait()
+	}
+	return !s.draining && !s.over
+}
+
+// begin reports whether a request that has been received is still to be
+// processed.
+func (s *stream) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.feeding = !s.draining && !s.over
+	return s.feeding
+}
+
+func (s *stream) finish() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.feeding = false
+	s.wakeWriter()
+}
+
+// endReading leaves a cancelled stream to the writer, which sees it from the
+// stream's context.
+func (s *stream) endReading(err error) {
+	if s.client.Context().Err() != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.readErr = err
+	s.wakeWriter()
+}
+
+// feed gives the messages of a request to the producer, or their errors to the
+// writer, piece by piece as the window allows.
+func (s *stream) feed(messages []*messageproxyv1.OutgoingMessage) {
+	for len(messages) > 0 {
+		n := s.waitForRoom(len(messages))
+		deadline := time.Now().Add(s.service.cfg.Timeout)
+		for piece := messages[:n]; len(piece) > 0; {
+			chunk := piece[:min(chunkMessages, len(piece))]
+			s.feedChunk(chunk, deadline)
+			piece = piece[len(chunk):]
+		}
+		messages = messages[n:]
+	}
+}
+
+// waitForRoom waits until the window has room and takes it for up to n messages.
+// When the stream is cut everything is answered at once, so there is room for it.
+func (s *stream) waitForRoom(n int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	limit := s.service.cfg.MaxOutstandingMessages
+	for s.outstanding >= limit && !s.cutting {
+		s.changed.Wait()
+	}
+	if !s.cutting {
+		n = min(n, limit-s.outstanding)
+	}
+	s.outstanding += n
+	return n
+}
+
+// feedChunk feeds messages that have their room in the window. Those that don't
+// get their bytes by deadline fail.
+func (s *stream) feedChunk(messages []*messageproxyv1.OutgoingMessage, deadline time.Time) {
+	chunk, valid, bytes := s.prepare(messages)
+	if s.service.budget.tryAcquire(valid, bytes) {
+		s.hand(chunk)
+		return
+	}
+	for i := range chunk {
+		p := &chunk[i]
+		if p.bytes > 0 {
+			if err := s.service.budget.acquire(p.bytes, deadline, s.service.cutOff); err != nil {
+				p.refuse(s.noBytes(err))
+			}
+		}
+		s.hand(chunk[i : i+1])
+	}
+}
+
+func (s *stream) noBytes(err error) *messageproxyv1.Error {
+	if errors.Is(err, errCutOff) {
+		return shuttingDown()
+	}
+	return wire.NewError(messageproxyv1.ErrorCode_ERROR_CODE_RESOURCE_EXHAUSTED, true,
+		"not stored: for %v the broker has not answered enough of what this server holds for it "+
+			"(%d bytes at most): try again later", s.service.cfg.Timeout, s.service.budget.limit)
+}
+
+// prepare makes pending messages, those with a problem with their result, and
+// says how many of them are valid and how many bytes those take.
+func (s *stream) prepare(messages []*messageproxyv1.OutgoingMessage) (chunk []pending, valid int, bytes int64) {
+	chunk = make([]pending, len(messages))
+	headers := headerSlab(messages)
+	for i, m := range messages {
+		p := &chunk[i]
+		p.stream = s
+		p.result.Sequence = m.GetSequence()
+		if e := s.service.cfg.problem(m); e != nil {
+			p.refuse(e)
+			continue
+		}
+		headers = wire.Outgoing(&p.message, m, headers)
+		p.bytes = s.service.budget.clip(int64(p.message.Size() + messageOverhead + headerOverhead*len(m.GetHeaders())))
+		bytes += p.bytes
+		valid++
+	}
+	return chunk, valid, bytes
+}
+
+// headerSlab has space for the headers of those messages that can be valid.
+func headerSlab(messages []*messageproxyv1.OutgoingMessage) []broker.Header {
+	n := 0
+	for _, m := range messages {
+		if count := len(m.GetHeaders()); count <= maxHeaders {
+			n += count
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return make([]broker.Header, n)
+}
+
+// hand gives messages, which have their bytes, to the producer, and those that
+// have a result already to the writer. The producer may call back before it
+// returns.
+func (s *stream) hand(chunk []pending) {
+	s.register(chunk)
+	for i := range chunk {
+		if p := &chunk[i]; p.bytes > 0 {
+			s.service.producer.ProduceAsync(&p.message, p.done)
+		}
+	}
+}

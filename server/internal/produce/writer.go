@@ -1,0 +1,142 @@
+package produce
+
+import (
+	"google.golang.org/grpc/status"
+
+	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
+	"github.com/messageproxy/messageproxy/server/internal/wire"
+)
+
+// write is the stream's writer. It returns the stream's status.
+func (s *stream) write() error {
+	defer s.stopTimer()
+	ctx := s.client.Context()
+	var batch []*messageproxyv1.ProduceResult
+	for {
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+			s.abandon()
+			return status.FromContextError(ctx.Err()).Err()
+		}
+		var over bool
+		batch, over = s.take(batch)
+		if err := s.send(batch); err != nil {
+			s.abandon()
+			return err
+		}
+		if over {
+			return s.end(s.terminal())
+		}
+		clear(batch) // lets go of what has been sent
+	}
+}
+
+// take returns the results that have gathered, in exchange for a batch that has
+// been sent, and whether they are the stream's last.
+func (s *stream) take(spare []*messageproxyv1.ProduceResult) (batch []*messageproxyv1.ProduceResult, last bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	batch, s.results = s.results, spare[:0]
+	s.sending = len(batch)
+	ending := s.readErr != nil || s.draining
+	s.over = ending && !s.feeding && s.outstanding == s.sending
+	return batch, s.over
+}
+
+// send sends results, in as many frames as they need. Send has marshalled a frame
+// when it returns, so that the frame and the batch can be used again.
+func (s *stream) send(batch []*messageproxyv1.ProduceResult) error {
+	var frame messageproxyv1.ProduceResponse
+	for len(batch) > 0 {
+		n := frameLength(batch)
+		frame.Results = batch[:n]
+		if err := s.client.Send(&frame); err != nil {
+			return err
+		}
+		s.sent(n)
+		batch = batch[n:]
+	}
+	return nil
+}
+
+func (s *stream) sent(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sending -= n
+	s.outstanding -= n
+	s.changed.Signal()
+}
+
+// frameLength is how many of the results go into one frame, at least one.
+func frameLength(results []*messageproxyv1.ProduceResult) int {
+	bytes := 0
+	for i, r := range results {
+		bytes += resultBytes(r)
+		if bytes > wire.MaxFrameBytes && i > 0 {
+			return i
+		}
+	}
+	return len(results)
+}
+
+// resultBytes is at most so many bytes too high, and never too low: the numbers
+// of a result fit in resultOverhead.
+func resultBytes(r *messageproxyv1.ProduceResult) int {
+	const resultOverhead = 48
+	if e := r.GetError(); e != nil {
+		return resultOverhead + len(e.GetMessage())
+	}
+	return resultOverhead + len(r.GetReceipt().GetMessageId())
+}
+
+// abandon drops the results, those to come too, and waits until the reader has
+// given the producer what it has in hand. The reader gets no more: Recv fails
+// once the stream's context has ended or the handler has returned.
+func (s *stream) abandon() {
+	s.mu.Lock()
+	s.abandoned = true
+	s.outstanding -= len(s.results) + s.sending
+	s.results, s.sending = nil, 0
+	s.changed.Signal()
+	s.mu.Unlock()
+	for !s.stop() {
+		<-s.wake
+	}
+}
+
+// stop ends the stream if the reader has nothing in hand.
+func (s *stream) stop() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = !s.feeding
+	s.changed.Signal()
+	return s.over
+}
+
+func (s *stream) terminal() *messageproxyv1.Error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.terminalLocked()
+}
+
+// end tells the client twice why the stream ends: whoever reads only the status
+// sees it too.
+func (s *stream) end(terminal *messageproxyv1.Error) error {
+	if terminal == nil {
+		return nil
+	}
+	s.service.cfg.Logger.Debug("a produce stream ends", "code", terminal.GetCode(), "error", terminal.GetMessage())
+	if err := s.client.Send(&messageproxyv1.ProduceResponse{TerminalError: terminal}); err != nil {
+		return err
+	}
+	return wire.Status(terminal)
+}
+
+func (s *stream) stopTimer() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+}
