@@ -37,7 +37,7 @@ type connection struct {
 	local *connectionAddr
 	// greeted: the connection speaks HTTP/2; gRPC has taken it over.
 	greeted atomic.Bool
-	live    atomic.Int64
+	live    atomic.Int64 // streams, see countStream
 }
 
 // connectionAddr is a connection's local address. gRPC hands it from the
@@ -132,8 +132,19 @@ func closeConnection(streamCtx context.Context) bool {
 	return true
 }
 
-// liveStreams is the number of calls whose handlers are running on the
-// connection that the stream of this context runs on, itself included.
+// countStream counts a stream as live on its connection until end is called.
+func countStream(streamCtx context.Context) (end func()) {
+	c := connectionOf(streamCtx)
+	if c == nil {
+		return func() {}
+	}
+	c.live.Add(1)
+	return func() { c.live.Add(-1) }
+}
+
+// liveStreams is how many of the proxy's own streams have a running handler on the
+// connection that the stream of this context runs on, itself included. Those of
+// health and reflection don't count: they keep no work from anybody.
 func liveStreams(streamCtx context.Context) int {
 	c := connectionOf(streamCtx)
 	if c == nil {
@@ -158,16 +169,5 @@ func (cs *connections) HandleConn(context.Context, stats.ConnStats) {}
 // TagRPC needs nothing: a call's context comes from its connection's.
 func (cs *connections) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
 
-// HandleRPC counts the calls of each connection.
-func (cs *connections) HandleRPC(ctx context.Context, s stats.RPCStats) {
-	switch s.(type) {
-	case *stats.Begin:
-		if c := connectionOf(ctx); c != nil {
-			c.live.Add(1)
-		}
-	case *stats.End:
-		if c := connectionOf(ctx); c != nil {
-			c.live.Add(-1)
-		}
-	}
-}
+// HandleRPC needs nothing: countStream counts.
+func (cs *connections) HandleRPC(context.Context, stats.RPCStats) {}

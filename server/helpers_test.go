@@ -18,6 +18,7 @@ import (
 
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
 	"github.com/messageproxy/messageproxy/broker"
+	"github.com/messageproxy/messageproxy/broker/brokertest/membroker"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -123,8 +124,10 @@ type (
 // fixture is a server over a fakeBroker and fake sides. Set what the test needs,
 // then start it.
 type fixture struct {
-	t       *testing.T
-	broker  *fakeBroker
+	t      *testing.T
+	broker *fakeBroker
+	// real is set for a server of the true sides, over this broker.
+	real    *membroker.Broker
 	produce *fakeSide[produceStream]
 	consume *fakeSide[consumeStream]
 	cfg     Config
@@ -168,15 +171,25 @@ func (f *fixture) onTCP() *fixture {
 }
 
 func (f *fixture) start() *fixture {
+	s := f.newServer()
+	ctx, stop := context.WithCancel(context.Background())
+	f.server, f.stop = s, stop
+	go func() { f.served <- s.Serve(ctx, f.lis) }()
+	return f
+}
+
+func (f *fixture) newServer() *Server {
+	if f.real != nil {
+		s, err := New(f.real, f.cfg)
+		require.NoError(f.t, err)
+		return s
+	}
 	s, err := New(f.broker, f.cfg)
 	require.NoError(f.t, err)
 	s.makeProxy = func(broker.Broker, broker.Producer, Config) *proxy {
 		return &proxy{produce: f.produce, consume: f.consume}
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	f.server, f.stop = s, stop
-	go func() { f.served <- s.Serve(ctx, f.lis) }()
-	return f
+	return s
 }
 
 // drain stops the server and returns what Serve returned.

@@ -31,11 +31,13 @@ type proxy struct {
 
 // Produce serves a stream that produces.
 func (p *proxy) Produce(stream messageproxyv1.MessageProxy_ProduceServer) error {
+	defer countStream(stream.Context())()
 	return p.produce.Handle(stream)
 }
 
 // Consume serves a stream that consumes.
 func (p *proxy) Consume(stream messageproxyv1.MessageProxy_ConsumeServer) error {
+	defer countStream(stream.Context())()
 	return p.consume.Handle(stream)
 }
 

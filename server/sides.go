@@ -1,5 +1,40 @@
 package server
 
-import "github.com/messageproxy/messageproxy/broker"
+import (
+	"context"
 
-func newProxy(b broker.Broker, producer broker.Producer, cfg Config) *proxy { return nil }
+	"github.com/messageproxy/messageproxy/broker"
+	"github.com/messageproxy/messageproxy/server/internal/consume"
+	"github.com/messageproxy/messageproxy/server/internal/produce"
+)
+
+// newProxy makes both sides over a broker and its producer.
+func newProxy(b broker.Broker, producer broker.Producer, cfg Config) *proxy {
+	return &proxy{
+		produce: produce.NewService(producer, produce.Config{
+			MaxOutstandingMessages: cfg.Produce.MaxOutstandingMessages,
+			MaxOutstandingBytes:    cfg.Produce.MaxOutstandingBytes,
+			Timeout:                cfg.Produce.Timeout,
+			MaxMessageBytes:        cfg.Produce.MaxMessageBytes,
+			Logger:                 cfg.Logger.With("side", "produce"),
+		}),
+		consume: consume.NewService(b, consume.Config{
+			MaxUnackedMessages: cfg.Consume.MaxUnackedMessages,
+			MaxUnackedBytes:    cfg.Consume.MaxUnackedBytes,
+			AckTimeout:         cfg.Consume.AckTimeout,
+			MaxAckTimeout:      cfg.Consume.MaxAckTimeout,
+			PartitionWindow:    cfg.Consume.PartitionWindow,
+			MaxBufferedBytes:   cfg.Consume.MaxBufferedBytes,
+			HandoverTimeout:    cfg.Consume.HandoverTimeout,
+			EvictionGrace:      cfg.Consume.EvictionGrace,
+			CloseTimeout:       cfg.Consume.CloseTimeout,
+			Logger:             cfg.Logger.With("side", "consume"),
+			LiveStreams:        liveStreams,
+			CloseConnection: func(streamCtx context.Context) {
+				if !closeConnection(streamCtx) {
+					cfg.Logger.Error("a client's connection can't be closed: it is not known which one it is")
+				}
+			},
+		}),
+	}
+}

@@ -33,8 +33,9 @@ type Log struct {
 
 // Dev has what only the embedded Kafka needs.
 type Dev struct {
-	DataDir    string
-	Partitions int
+	DataDir     string
+	KafkaListen string
+	Partitions  int
 }
 
 var (
@@ -82,7 +83,7 @@ func Defaults(c Command) Settings {
 		},
 		Server: server.DefaultConfig(),
 		Log:    Log{Level: "info", Format: "text"},
-		Dev:    Dev{Partitions: 8},
+		Dev:    Dev{KafkaListen: "127.0.0.1:0", Partitions: 8},
 	}
 	if c == DevServe {
 		s.Listen = "127.0.0.1:7070" // it is for this machine alone, as its Kafka is

@@ -152,6 +152,10 @@ var devSettings = []Setting{
 		Usage: "the folder in which the embedded Kafka keeps its data; without one, nothing is kept",
 		in:    func(s *Settings) value { return pathValue{&s.Dev.DataDir} },
 	}, {
+		Flag: "kafka-listen", Key: "dev.kafka_listen", Commands: DevServe,
+		Usage: "where the embedded Kafka listens, for Kafka's own tools; port 0 means any free one",
+		in:    func(s *Settings) value { return listenValue{&s.Dev.KafkaListen} },
+	}, {
 		Flag: "partitions", Key: "dev.partitions", Commands: DevServe,
 		Usage: "how many partitions the embedded Kafka gives to a new topic",
 		in:    func(s *Settings) value { return intValue{to: &s.Dev.Partitions, low: 1} },
