@@ -1,0 +1,228 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/messageproxy/messageproxy/broker"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// The contract's limit for reporting trouble is 10 s from its beginning. A Kafka
+// broker that falls silent is asked for a sign of life after pingSilence, has
+// pingTimeout to answer, and is reported by the next look at it; in between the
+// client has time to get over what is over in a moment.
+const (
+	monitorInterval = time.Second
+	pingSilence     = 3 * time.Second
+	pingTimeout     = 3 * time.Second
+	troubleSilence  = 5 * time.Second
+	// failureGrace is how long a partition, the group or commits may fail without
+	// a word.
+	failureGrace = 3 * time.Second
+	// failureFades is when a failure that wasn't seen again is over. While it
+	// lasts it is seen several times a second.
+	failureFades = 2 * time.Second
+	// unknownTopicGrace is how long a topic may be unknown: new ones take a moment to be
+	// known everywhere.
+	unknownTopicGrace = 5 * time.Second
+	// ackTroubleInterval is how often EventAckTrouble is told while it lasts.
+	ackTroubleInterval = 5 * time.Second
+)
+
+// monitor looks at the consumer's health every second.
+func (c *consumer) monitor() {
+	ticker := time.NewTicker(monitorInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-c.pumping.Done():
+			return
+		case now := <-ticker.C:
+			c.pingSilent()
+			c.mu.Lock()
+			c.reviewTroubleLocked(now)
+			c.reviewAckTroubleLocked(now)
+			c.mu.Unlock()
+		}
+	}
+}
+
+// anyNode stands for whichever Kafka broker answers.
+const anyNode int32 = -1
+
+// neededNodesLocked are the Kafka brokers that messages can't be received
+// without: the leaders of the partitions and the group's coordinator.
+func (c *consumer) neededNodesLocked() (nodes []int32) {
+	for id := range c.partitions {
+		leader, _, err := c.client.PartitionLeader(id.Topic, id.Partition)
+		if err == nil && leader >= 0 && !slices.Contains(nodes, leader) {
+			nodes = append(nodes, leader)
+		}
+	}
+	if coordinator, ok := c.health.knownCoordinator(); ok {
+		if !slices.Contains(nodes, coordinator) {
+			nodes = append(nodes, coordinator)
+		}
+	} else {
+		nodes = append(nodes, anyNode)
+	}
+	return nodes
+}
+
+// pingSilent asks the nodes for a sign of life that haven't given one by
+// themselves.
+func (c *consumer) pingSilent() {
+	c.mu.Lock()
+	nodes := c.neededNodesLocked()
+	c.mu.Unlock()
+	for _, id := range nodes {
+		if c.health.beginPing(id, pingSilence) {
+			c.wg.Go(func() { c.health.endPing(id, c.ping(id)) })
+		}
+	}
+}
+
+func (c *consumer) ping(id int32) error {
+	ctx, cancel := context.WithTimeout(c.pumping, pingTimeout)
+	defer cancel()
+	req := kmsg.NewPtrApiVersionsRequest()
+	var err error
+	if id == anyNode {
+		_, err = req.RequestWith(ctx, c.client)
+	} else {
+		_, err = c.client.Broker(int(id)).Request(ctx, req)
+	}
+	if err != nil && c.pumping.Err() == nil {
+		c.client.ForceMetadataRefresh() // its partitions may be elsewhere by now
+	}
+	return err
+}
+
+// reviewTroubleLocked finds out whether messages can be received.
+func (c *consumer) reviewTroubleLocked(now time.Time) {
+	if c.closing || c.trouble.err != nil && !c.trouble.err.Retryable {
+		return
+	}
+	err := c.findTroubleLocked(now)
+	if (err == nil) != (c.trouble.err == nil) {
+		c.wakePollLocked()
+	}
+	c.trouble.err = err
+}
+
+func (c *consumer) findTroubleLocked(now time.Time) *broker.Error {
+	if f := c.health.groupFailure(); f.err != nil {
+		err := mapError(f.err, "", broker.AnyPartition)
+		if !err.Retryable || now.Sub(f.since) >= failureGrace {
+			return asRetryable(err)
+		}
+	}
+	for _, p := range c.partitions {
+		if err := c.partitionTroubleLocked(p, now); err != nil {
+			return err
+		}
+	}
+	if err := c.health.silent(c.neededNodesLocked(), now, troubleSilence); err != nil {
+		return asRetryable(mapError(err, "", broker.AnyPartition))
+	}
+	return nil
+}
+
+func (c *consumer) partitionTroubleLocked(p *partition, now time.Time) *broker.Error {
+	f := &p.failure
+	if f.err == nil {
+		return nil
+	}
+	if now.Sub(f.last) > failureFades {
+		*f = failure{}
+		return nil
+	}
+	lasted := f.last.Sub(f.since)
+	if isTopicGone(f.err) && lasted >= unknownTopicGrace {
+		c.failTopicLocked(p.id.Topic, errTopicGone)
+		return c.trouble.err
+	}
+	if lasted < failureGrace {
+		return nil
+	}
+	return asRetryable(mapError(f.err, p.id.Topic, p.id.Partition))
+}
+
+func isTopicGone(err error) bool {
+	return errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.UnknownTopicOrPartition) ||
+		errors.Is(err, kerr.InconsistentTopicID)
+}
+
+// asRetryable: the client goes on trying, so whatever it is about can be mended
+// without another consumer. What can't be is for failLocked.
+func asRetryable(err *broker.Error) *broker.Error {
+	if err.Retryable {
+		return err
+	}
+	e := *err
+	e.Retryable = true
+	return &e
+}
+
+// failLocked makes every poll fail from now on: another consumer is needed.
+func (c *consumer) failLocked(err *broker.Error) {
+	if c.trouble.err != nil && !c.trouble.err.Retryable {
+		return
+	}
+	e := *err
+	e.Retryable = false
+	c.trouble.err = &e
+	c.wakePollLocked()
+}
+
+// reviewAckTroubleLocked tells that ACKs can't be made durable, or that they can
+// again.
+func (c *consumer) reviewAckTroubleLocked(now time.Time) {
+	s := &c.commits
+	if !c.anyCommitFailedLocked() {
+		s.failedSince, s.failedErr = time.Time{}, nil
+	}
+	since, err := s.failedSince, s.failedErr
+	if since.IsZero() {
+		since = s.inFlightSince
+	}
+	if c.closing {
+		return
+	}
+	if since.IsZero() || now.Sub(since) < failureGrace {
+		if since.IsZero() && !s.reported.IsZero() {
+			s.reported = time.Time{}
+			c.tellLocked(broker.EventAckRecovered{})
+		}
+		return
+	}
+	if c.queue.ackTrouble || now.Sub(s.reported) < ackTroubleInterval {
+		return
+	}
+	if err == nil {
+		err = errCommitUnanswered
+	}
+	s.reported = now
+	c.queue.ackTrouble = true
+	c.tellLocked(broker.EventAckTrouble{Err: err})
+}
+
+var errCommitUnanswered = &broker.Error{
+	Code: broker.CodeUnavailable, Partition: broker.AnyPartition, Retryable: true,
+	Message: "the Kafka broker doesn't answer; check that it runs, and the network",
+}
+
+// anyCommitFailedLocked includes the partitions of a commit that has been under
+// way for too long.
+func (c *consumer) anyCommitFailedLocked() bool {
+	for _, p := range c.partitions {
+		if p.commitFailed {
+			return true
+		}
+	}
+	return false
+}

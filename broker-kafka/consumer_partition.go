@@ -1,0 +1,160 @@
+package kafka
+
+import (
+	"time"
+
+	"github.com/messageproxy/messageproxy/broker"
+	"github.com/messageproxy/messageproxy/broker-kafka/internal/prefix"
+)
+
+// partition is one assignment of a partition to the consumer. The consumer's mu
+// guards it, apart from id and topic, which never change.
+type partition struct {
+	id    broker.TopicPartition
+	topic topicID
+
+	// tracker has what PollMessages returned. It is nil until startPositions knows
+	// where reading begins.
+	tracker *prefix.Tracker
+	// next is the offset after everything that was put into the queue. It is at or
+	// after the tracker's end, which has what was taken out.
+	next int64
+	// queued is how many messages are in the queue.
+	queued int
+	// epochs are the leader epochs of what is in the queue or in the tracker.
+	epochs leaderEpochs
+
+	// released is not nil once the partition is being revoked, and closed when the
+	// caller has released it.
+	released chan struct{}
+	pauses   pauses
+	// clientPaused is what the client was told last.
+	clientPaused bool
+
+	// note is the metadata of the partition's commits.
+	note string
+	// writeStart: the position must be made durable although nothing is ACKed.
+	writeStart bool
+	// commitFailed: a commit of this partition failed, and none succeeded since.
+	commitFailed bool
+
+	failure failure
+}
+
+// failure is why a partition can't be fetched.
+type failure struct {
+	err   error
+	since time.Time
+	last  time.Time // when it was seen last
+}
+
+func (p *partition) isRevoking() bool { return p.released != nil }
+
+// outstanding is how many messages count against the window: those returned and
+// not durably ACKed, and those that wait to be returned.
+func (p *partition) outstanding() int {
+	if p.tracker == nil {
+		return 0
+	}
+	return p.tracker.Outstanding() + p.queued
+}
+
+func (p *partition) isHeldBack() bool { return p.pauses&pausedByWindow != 0 }
+
+// needsCommit: the position moved since it was last made durable.
+func (p *partition) needsCommit() bool {
+	return p.tracker != nil && (p.writeStart || p.tracker.Position() > p.tracker.Durable())
+}
+
+// pauses are the reasons why a partition isn't fetched.
+type pauses uint8
+
+const (
+	pausedByCaller pauses = 1 << iota // PausePartitions
+	pausedByWindow                    // too many outstanding messages
+	pausedByRepair                    // its position isn't in the log
+)
+
+func (p *pauses) set(reason pauses, on bool) {
+	if on {
+		*p |= reason
+	} else {
+		*p &^= reason
+	}
+}
+
+// reviewWindowLocked pauses a partition that has as many outstanding messages as
+// its window, and resumes it when half of it is left.
+func (c *consumer) reviewWindowLocked(p *partition) {
+	switch n := p.outstanding(); {
+	case n >= c.opts.PartitionWindow:
+		p.pauses.set(pausedByWindow, true)
+	case n <= c.opts.PartitionWindow/2:
+		p.pauses.set(pausedByWindow, false)
+	}
+}
+
+// applyPausesLocked tells the client which of the partitions to fetch.
+func (c *consumer) applyPausesLocked(ps ...*partition) {
+	var pause, resume map[string][]int32
+	for _, p := range ps {
+		paused := p.pauses != 0
+		if p.clientPaused == paused {
+			continue
+		}
+		p.clientPaused = paused
+		m := &resume
+		if paused {
+			m = &pause
+		}
+		if *m == nil {
+			*m = make(map[string][]int32)
+		}
+		(*m)[p.id.Topic] = append((*m)[p.id.Topic], p.id.Partition)
+	}
+	if pause != nil {
+		c.client.PauseFetchPartitions(pause)
+	}
+	if resume != nil {
+		c.client.ResumeFetchPartitions(resume)
+	}
+}
+
+// leaderEpochs say from which offset on which epoch is in force, ascending.
+//
+// A commit carries the epoch of the message at the position, or, if there is
+// none yet, that of the last one before it: whoever goes on from there asks
+// Kafka whether that epoch reaches to the position, and so finds out if the log
+// was cut off and written anew in between. An epoch older than the position
+// would raise that alarm for nothing.
+type leaderEpochs []leaderEpoch
+
+type leaderEpoch struct {
+	from  int64
+	epoch int32 // -1: unknown
+}
+
+func (e *leaderEpochs) add(from int64, epoch int32) {
+	if n := len(*e); n > 0 && (*e)[n-1].epoch == epoch {
+		return
+	}
+	*e = append(*e, leaderEpoch{from, epoch})
+}
+
+func (e leaderEpochs) at(offset int64) int32 {
+	epoch := int32(-1)
+	for _, l := range e {
+		if l.from > offset {
+			break
+		}
+		epoch = l.epoch
+	}
+	return epoch
+}
+
+// forget drops what is only needed below offset.
+func (e *leaderEpochs) forget(offset int64) {
+	for len(*e) > 1 && (*e)[1].from <= offset {
+		*e = (*e)[1:]
+	}
+}

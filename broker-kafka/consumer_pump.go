@@ -1,0 +1,234 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/messageproxy/messageproxy/broker"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// failedFetchPause keeps the pump from polling as fast as Kafka can fail: the
+// client fetches again as soon as the failure is taken from it.
+const failedFetchPause = 200 * time.Millisecond
+
+// pump moves what the client fetched into the queue.
+func (c *consumer) pump() {
+	timer := time.NewTimer(failedFetchPause)
+	defer timer.Stop()
+	for c.pumping.Err() == nil {
+		ctx, leave := c.gate.enter(c.pumping)
+		failed := c.receive(c.client.PollFetches(ctx))
+		leave()
+		if !failed {
+			continue
+		}
+		timer.Reset(failedFetchPause)
+		select {
+		case <-c.pumping.Done():
+		case <-timer.C:
+		}
+	}
+}
+
+// receive queues fetched messages and notes errors. It answers whether some
+// partition could not be fetched.
+func (c *consumer) receive(fetches kgo.Fetches) (failed bool) {
+	c.hold(fetches)
+	for i := range fetches {
+		for j := range fetches[i].Topics {
+			topic := &fetches[i].Topics[j]
+			for k := range topic.Partitions {
+				if !c.receivePartition(topic, &topic.Partitions[k]) {
+					failed = true
+				}
+			}
+		}
+	}
+	return failed
+}
+
+// hold pauses the partitions that the fetches bring over their window, before
+// anything else is done with them. The client sends the next fetch request as
+// soon as a fetch is taken from it, by way of three of its goroutines: if the
+// pause comes before that request is built, it asks for the rest only, and if it
+// doesn't, what it brings of the paused partitions is dropped and fetched again
+// later.
+func (c *consumer) hold(fetches kgo.Fetches) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var held []*partition
+	for i := range fetches {
+		for j := range fetches[i].Topics {
+			topic := &fetches[i].Topics[j]
+			for k := range topic.Partitions {
+				fetched := &topic.Partitions[k]
+				p := c.partitions[broker.TopicPartition{Topic: topic.Topic, Partition: fetched.Partition}]
+				if p != nil && p.outstanding()+len(fetched.Records) >= c.opts.PartitionWindow {
+					p.pauses.set(pausedByWindow, true)
+					held = append(held, p)
+				}
+			}
+		}
+	}
+	c.applyPausesLocked(held...)
+}
+
+// receivePartition answers false if the partition could not be fetched.
+func (c *consumer) receivePartition(topic *kgo.FetchTopic, fetched *kgo.FetchPartition) bool {
+	if fetched.Partition < 0 || topic.Topic == "" { // not about a partition
+		return c.receiveClientError(fetched.Err)
+	}
+	p := c.fetchable(broker.TopicPartition{Topic: topic.Topic, Partition: fetched.Partition})
+	if p == nil {
+		return true
+	}
+	if topic.TopicID != (topicID{}) && topic.TopicID != p.topic {
+		c.failTopic(p.id.Topic, errors.New("the topic was deleted and created again"))
+		return false
+	}
+	if len(fetched.Records) > 0 {
+		c.queueRecords(p, fetched.Records)
+	}
+	return c.receiveFetchError(p, fetched.Err)
+}
+
+// fetchable returns the partition if what is fetched of it is to be delivered.
+// What is fetched of others is from before they were revoked or lost.
+func (c *consumer) fetchable(id broker.TopicPartition) *partition {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.partitions[id]; p != nil && p.tracker != nil && !p.isRevoking() {
+		return p
+	}
+	return nil
+}
+
+// queueRecords makes messages of records and queues them, unless the partition
+// was revoked or lost in between.
+func (c *consumer) queueRecords(p *partition, records []*kgo.Record) {
+	messages := makeMessages(p.topic, records)
+	last := records[len(records)-1]
+	step := entry{partition: p, next: last.Offset + 1}
+	if len(messages) > 0 {
+		step.event = broker.EventMessages{Partition: p.id, Messages: messages}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.partitions[p.id] != p || p.isRevoking() {
+		return
+	}
+	if records[0].Offset < p.next {
+		// Never: the client reads on from where it was. Positions must ascend, so
+		// rather begin the partition anew than break that or skip something.
+		c.log.Error("Kafka client went back in a partition; reading it again from the committed position",
+			"topic", p.id.Topic, "partition", p.id.Partition, "expected", p.next, "got", records[0].Offset)
+		c.failLocked(&broker.Error{
+			Code: broker.CodeInternal, Topic: p.id.Topic, Partition: p.id.Partition,
+			Message: "the order of messages was lost; subscribe again",
+		})
+		return
+	}
+	for _, r := range records {
+		p.epochs.add(r.Offset, r.LeaderEpoch)
+	}
+	p.next = step.next
+	p.queued += len(messages)
+	c.enqueueLocked(step)
+	if p.outstanding() < c.opts.PartitionWindow {
+		p.pauses.set(pausedByWindow, false)
+	}
+	c.applyPausesLocked(p)
+}
+
+// makeMessages turns records into messages. It allocates the messages, their
+// ids and their headers at once for all of them. Control records are left out.
+func makeMessages(topic topicID, records []*kgo.Record) []broker.Message {
+	var count, headerCount int
+	for _, r := range records {
+		if !r.Attrs.IsControl() {
+			count++
+			headerCount += len(r.Headers)
+		}
+	}
+	if count == 0 {
+		return nil
+	}
+	var ids strings.Builder
+	ids.Grow(count * messageIDChars)
+	var id [messageIDChars]byte
+	for _, r := range records {
+		if !r.Attrs.IsControl() {
+			ids.Write(appendMessageID(id[:0], topic, r.Partition, r.Offset))
+		}
+	}
+	allIDs := ids.String()
+	messages := make([]broker.Message, 0, count)
+	headers := make([]broker.Header, 0, headerCount)
+	for _, r := range records {
+		if r.Attrs.IsControl() {
+			continue
+		}
+		m := broker.Message{
+			ID:        allIDs[:messageIDChars],
+			Position:  uint64(r.Offset),
+			Key:       r.Key,
+			Value:     r.Value,
+			Timestamp: r.Timestamp,
+		}
+		allIDs = allIDs[messageIDChars:]
+		if len(r.Headers) > 0 {
+			first := len(headers)
+			for _, h := range r.Headers {
+				headers = append(headers, broker.Header{Key: h.Key, Value: h.Value})
+			}
+			m.Headers = headers[first:len(headers):len(headers)]
+		}
+		messages = append(messages, m)
+	}
+	return messages
+}
+
+// receiveClientError handles an error that is about no partition.
+func (c *consumer) receiveClientError(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) {
+		return true
+	}
+	if _, ok := errors.AsType[*kgo.ErrGroupSession](err); ok {
+		return true // the hook has told more about it
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failLocked(mapError(err, "", broker.AnyPartition))
+	return false
+}
+
+// receiveFetchError handles the error of a partition's fetch; nil is success.
+func (c *consumer) receiveFetchError(p *partition, err error) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.partitions[p.id] != p {
+		return true
+	}
+	if loss, ok := errors.AsType[*kgo.ErrDataLoss](err); ok {
+		c.rebaseLocked(p, loss.ResetTo, "Kafka lost messages that it had confirmed")
+		return true
+	}
+	switch {
+	case err == nil:
+		p.failure = failure{}
+		c.reviewTroubleLocked(time.Now())
+		return true
+	case errors.Is(err, kerr.OffsetOutOfRange):
+		c.repairLocked(p)
+		return true
+	}
+	p.failure.last, p.failure.err = time.Now(), err
+	if p.failure.since.IsZero() {
+		p.failure.since = p.failure.last
+	}
+	return false
+}

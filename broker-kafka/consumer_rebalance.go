@@ -1,0 +1,205 @@
+package kafka
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/messageproxy/messageproxy/broker"
+	"github.com/messageproxy/messageproxy/broker-kafka/internal/prefix"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// The client calls onAssigned, onRevoked and onLost, one at a time. It calls them
+// with empty maps too.
+
+// onAssigned makes partitions assigned. Nothing of them is fetched before it and
+// startPositions have returned.
+func (c *consumer) onAssigned(_ context.Context, _ *kgo.Client, assigned map[string][]int32) {
+	done := c.gate.exclude()
+	defer done()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.commits.joins++
+	c.health.groupJoined()
+	c.reviewTroubleLocked(time.Now())
+	if c.closing {
+		return
+	}
+	ids := partitionIDs(assigned)
+	if len(ids) == 0 {
+		return
+	}
+	ps := make([]*partition, 0, len(ids))
+	for _, id := range ids {
+		p := &partition{id: id, topic: c.topicIDs[id.Topic]}
+		c.partitions[id] = p
+		ps = append(ps, p)
+	}
+	c.makeResolvableLocked(ps)
+	c.tellLocked(broker.EventAssigned{Partitions: ids})
+	c.log.Debug("partitions assigned", "partitions", ids)
+}
+
+// onRevoked gives the caller time to ACK what it holds, commits, and lets the
+// partitions go. Meanwhile the client goes on with heartbeats and with fetching
+// the other partitions.
+func (c *consumer) onRevoked(_ context.Context, _ *kgo.Client, revoked map[string][]int32) {
+	ps := c.beginRevoking(partitionIDs(revoked))
+	if len(ps) == 0 {
+		return
+	}
+	c.awaitRelease(ps)
+	ctx, cancel := context.WithTimeout(c.ctx, finalCommitTimeout)
+	defer cancel()
+	if err := c.flush(ctx, ps); err != nil {
+		c.log.Warn("partitions go to another consumer before their ACKs are durable; what was ACKed last is delivered again",
+			"partitions", idsOf(ps), "error", err)
+	}
+	c.endAssignment(ps)
+}
+
+// onLost forgets partitions that were taken away: the group went on without this
+// consumer. A commit would be refused.
+func (c *consumer) onLost(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
+	c.mu.Lock()
+	var ps []*partition
+	for _, id := range partitionIDs(lost) {
+		if p := c.partitions[id]; p != nil {
+			ps = append(ps, p)
+		}
+	}
+	c.mu.Unlock()
+	c.endAssignment(ps)
+}
+
+// beginRevoking tells the caller. It returns nothing once the consumer is closing:
+// Close has committed already, and nobody polls.
+func (c *consumer) beginRevoking(ids []broker.TopicPartition) []*partition {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		return nil
+	}
+	var ps []*partition
+	queued := make(map[*partition]struct{})
+	for _, id := range ids {
+		if p := c.partitions[id]; p != nil && !p.isRevoking() {
+			p.released = make(chan struct{})
+			ps = append(ps, p)
+			queued[p] = struct{}{}
+		}
+	}
+	if len(ps) > 0 {
+		c.dropQueuedLocked(queued)
+		c.tellLocked(broker.EventRevoking{Partitions: idsOf(ps), TimeLeft: c.opts.HandoverTimeout})
+		c.log.Debug("partitions are revoked", "partitions", idsOf(ps))
+	}
+	return ps
+}
+
+// Release: see broker.Consumer.
+func (c *consumer) Release(ids ...broker.TopicPartition) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range ids {
+		if p := c.partitions[id]; p != nil && p.isRevoking() && !isClosed(p.released) {
+			close(p.released)
+		}
+	}
+}
+
+func isClosed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}
+
+// awaitRelease returns when all partitions are released or their time is up.
+func (c *consumer) awaitRelease(ps []*partition) {
+	timer := time.NewTimer(c.opts.HandoverTimeout)
+	defer timer.Stop()
+	for _, p := range ps {
+		select {
+		case <-p.released:
+		case <-timer.C:
+			c.log.Debug("partitions go to another consumer with messages that are not ACKed", "partitions", idsOf(ps))
+			return
+		case <-c.pumping.Done():
+			return
+		}
+	}
+}
+
+// endAssignment forgets partitions and tells the caller.
+func (c *consumer) endAssignment(ps []*partition) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.endAssignmentLocked(ps)
+}
+
+func (c *consumer) endAssignmentLocked(ps []*partition) {
+	gone := make(map[*partition]struct{}, len(ps))
+	for _, p := range ps {
+		if c.partitions[p.id] != p {
+			continue
+		}
+		delete(c.partitions, p.id)
+		gone[p] = struct{}{}
+		// The client keeps a pause across assignments.
+		p.pauses = 0
+		c.applyPausesLocked(p)
+	}
+	if len(gone) == 0 {
+		return
+	}
+	c.dropQueuedLocked(gone)
+	if !c.closing {
+		c.tellLocked(broker.EventLost{Partitions: idsOf(ps)})
+	}
+	c.reviewAckTroubleLocked(time.Now())
+	c.reviewTroubleLocked(time.Now())
+	c.log.Debug("partitions are gone", "partitions", idsOf(ps))
+}
+
+// rebaseLocked begins a partition anew at offset, where the client already goes
+// on, because positions would not ascend otherwise: the log was cut off.
+func (c *consumer) rebaseLocked(p *partition, offset int64, why string) {
+	if p.isRevoking() {
+		return // whoever gets it will find out
+	}
+	c.log.Warn("a partition's log was cut off; going on from where it ends now",
+		"topic", p.id.Topic, "partition", p.id.Partition, "offset", offset, "expected", p.next, "reason", why)
+	caller := p.pauses & pausedByCaller
+	c.endAssignmentLocked([]*partition{p})
+	again := &partition{id: p.id, topic: p.topic, tracker: prefix.New(offset), next: offset, writeStart: true}
+	again.pauses = caller
+	c.partitions[p.id] = again
+	c.tellLocked(broker.EventAssigned{Partitions: []broker.TopicPartition{p.id}})
+	c.applyPausesLocked(again)
+	c.commits.urgent = true
+	c.scheduleCommitLocked()
+}
+
+// partitionIDs flattens the client's map, in order.
+func partitionIDs(m map[string][]int32) []broker.TopicPartition {
+	var ids []broker.TopicPartition
+	for topic, numbers := range m {
+		for _, number := range numbers {
+			ids = append(ids, broker.TopicPartition{Topic: topic, Partition: number})
+		}
+	}
+	slices.SortFunc(ids, broker.TopicPartition.Compare)
+	return ids
+}
+
+func idsOf(ps []*partition) []broker.TopicPartition {
+	ids := make([]broker.TopicPartition, len(ps))
+	for i, p := range ps {
+		ids[i] = p.id
+	}
+	return ids
+}

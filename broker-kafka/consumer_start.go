@@ -1,0 +1,335 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/messageproxy/messageproxy/broker"
+	"github.com/messageproxy/messageproxy/broker-kafka/internal/prefix"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Where reading begins in a partition without a position.
+//
+// With StartEarliest it is the oldest message. With StartLatest it is the end,
+// and it is committed before the first message is fetched; but for a partition
+// that was added to its topic after the subscription began, it is the oldest
+// message too. To tell one from the other, commits of a StartLatest subscription
+// carry how many partitions the topic had when the subscription began. The
+// consumer that finds no position asks for those of the topic's other
+// partitions: if none has one, the subscription begins now; otherwise the note
+// says whether the partition is new. Positions without a note were written by a
+// subscription that began with StartEarliest, or by a tool, and a partition
+// beside them is read from the oldest message: rather too much than too little.
+
+// startRetryPause is how long to wait before asking Kafka again where to begin.
+const startRetryPause = 500 * time.Millisecond
+
+// startPositions is called by the client between onAssigned and the first fetch
+// with the committed positions. ctx ends when the partitions are to be revoked;
+// the client calls again then for those that are left.
+func (c *consumer) startPositions(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	fresh := make(map[string][]int32)
+	for topic, partitions := range offsets {
+		for number, offset := range partitions {
+			if offset.EpochOffset().Offset < 0 {
+				fresh[topic] = append(fresh[topic], number)
+			}
+		}
+	}
+	notes, written, err := c.resolveFresh(ctx, fresh, offsets)
+	if err != nil {
+		return nil, err
+	}
+	c.begin(offsets, notes, written)
+	if len(written) > 0 {
+		if err := c.flush(ctx, written.partitions(c)); err != nil {
+			return nil, err
+		}
+	}
+	return offsets, nil
+}
+
+// partitionSet names partitions.
+type partitionSet map[broker.TopicPartition]struct{}
+
+func (s partitionSet) partitions(c *consumer) (ps []*partition) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id := range s {
+		if p := c.partitions[id]; p != nil {
+			ps = append(ps, p)
+		}
+	}
+	return ps
+}
+
+// begin gives the partitions their trackers.
+func (c *consumer) begin(offsets map[string]map[int32]kgo.Offset, notes map[string]string, written partitionSet) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for topic, partitions := range offsets {
+		for number, offset := range partitions {
+			id := broker.TopicPartition{Topic: topic, Partition: number}
+			p := c.partitions[id]
+			if p == nil || p.tracker != nil {
+				continue
+			}
+			start := offset.EpochOffset()
+			p.tracker, p.next, p.note = prefix.New(start.Offset), start.Offset, notes[topic]
+			p.epochs.add(start.Offset, start.Epoch)
+			_, p.writeStart = written[id]
+		}
+	}
+}
+
+// resolveFresh puts the starting positions of the fresh partitions into offsets.
+// It returns the notes for the topics' commits, and the partitions whose start
+// has to be written down.
+func (c *consumer) resolveFresh(ctx context.Context, fresh map[string][]int32, offsets map[string]map[int32]kgo.Offset) (map[string]string, partitionSet, error) {
+	notes, earliest, latest := make(map[string]string), fresh, map[string][]int32(nil)
+	if c.opts.Start == broker.StartLatest {
+		var err error
+		if notes, earliest, latest, err = c.divideFresh(ctx, fresh, offsets); err != nil {
+			return nil, nil, err
+		}
+	}
+	written := make(partitionSet)
+	for _, part := range []struct {
+		of      map[string][]int32
+		at      int64
+		written bool
+	}{{earliest, oldestOffset, false}, {latest, endOffset, true}} {
+		listed, err := c.listOffsets(ctx, part.of, part.at)
+		if err != nil {
+			return nil, nil, err
+		}
+		for id, offset := range listed {
+			offsets[id.Topic][id.Partition] = kgo.NewOffset().At(offset)
+			if part.written {
+				written[id] = struct{}{}
+			}
+		}
+	}
+	return notes, written, nil
+}
+
+// divideFresh divides partitions without a position into those that begin at the
+// oldest message and those that begin at the end.
+func (c *consumer) divideFresh(ctx context.Context, fresh map[string][]int32, offsets map[string]map[int32]kgo.Offset) (notes map[string]string, earliest, latest map[string][]int32, err error) {
+	counts, err := c.countPartitions(ctx, offsets)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	committed, err := c.committedNotes(ctx, counts)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	notes, earliest, latest = make(map[string]string), make(map[string][]int32), make(map[string][]int32)
+	for topic := range offsets {
+		began := counts[topic] // with how many partitions the subscription began
+		if known, ok := committed[topic]; ok {
+			began = known
+		}
+		if began > 0 {
+			notes[topic] = startNote(began)
+		}
+		for _, number := range fresh[topic] {
+			if number < began {
+				latest[topic] = append(latest[topic], number)
+			} else {
+				earliest[topic] = append(earliest[topic], number)
+			}
+		}
+	}
+	return notes, earliest, latest, nil
+}
+
+const startNotePrefix = "messageproxy: began at the latest with partitions="
+
+func startNote(partitions int32) string {
+	return startNotePrefix + strconv.Itoa(int(partitions))
+}
+
+func parseStartNote(note string) (partitions int32, ok bool) {
+	digits, ok := strings.CutPrefix(note, startNotePrefix)
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(digits, 10, 32)
+	return int32(n), err == nil && n > 0
+}
+
+// countPartitions asks how many partitions the topics have.
+func (c *consumer) countPartitions(ctx context.Context, topics map[string]map[int32]kgo.Offset) (map[string]int32, error) {
+	counts := make(map[string]int32)
+	for topic, partitions := range topics {
+		for number := range partitions {
+			counts[topic] = max(counts[topic], number+1)
+		}
+	}
+	err := c.ask(ctx, func() error {
+		req := kmsg.NewPtrMetadataRequest()
+		for topic := range topics {
+			t := kmsg.NewMetadataRequestTopic()
+			t.Topic = kmsg.StringPtr(topic)
+			req.Topics = append(req.Topics, t)
+		}
+		resp, err := req.RequestWith(ctx, c.client)
+		if err != nil {
+			return err
+		}
+		for i := range resp.Topics {
+			t := &resp.Topics[i]
+			if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+				return err
+			}
+			counts[*t.Topic] = max(counts[*t.Topic], int32(len(t.Partitions)))
+		}
+		return nil
+	})
+	return counts, err
+}
+
+// committedNotes returns, for topics in which the group has positions, with how
+// many partitions the subscription began, or 0 where no note says so.
+func (c *consumer) committedNotes(ctx context.Context, counts map[string]int32) (map[string]int32, error) {
+	began := make(map[string]int32)
+	err := c.ask(ctx, func() error {
+		clear(began)
+		resp, err := c.offsetFetchRequest(counts).RequestWith(ctx, c.client)
+		if err != nil {
+			return err
+		}
+		if len(resp.Groups) == 0 {
+			return errors.New("Kafka answered a request for positions without the group")
+		}
+		if err := kerr.ErrorForCode(resp.Groups[0].ErrorCode); err != nil {
+			return err
+		}
+		for i := range resp.Groups[0].Topics {
+			t := &resp.Groups[0].Topics[i]
+			name := t.Topic
+			if name == "" {
+				name = c.topicNames[t.TopicID]
+			}
+			for j := range t.Partitions {
+				if err := noteCommitted(began, name, &t.Partitions[j]); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	return began, err
+}
+
+func noteCommitted(began map[string]int32, topic string, p *kmsg.OffsetFetchResponseGroupTopicPartition) error {
+	if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+		return err
+	}
+	if p.Offset < 0 {
+		return nil
+	}
+	note := ""
+	if p.Metadata != nil {
+		note = *p.Metadata
+	}
+	n, _ := parseStartNote(note)
+	began[topic] = max(began[topic], n)
+	return nil
+}
+
+func (c *consumer) offsetFetchRequest(counts map[string]int32) *kmsg.OffsetFetchRequest {
+	group := kmsg.NewOffsetFetchRequestGroup()
+	group.Group = c.opts.Subscription
+	for topic, count := range counts {
+		t := kmsg.NewOffsetFetchRequestGroupTopic()
+		t.Topic, t.TopicID = topic, c.topicIDs[topic]
+		for number := range count {
+			t.Partitions = append(t.Partitions, number)
+		}
+		group.Topics = append(group.Topics, t)
+	}
+	req := kmsg.NewPtrOffsetFetchRequest()
+	req.Groups = append(req.Groups, group)
+	return req
+}
+
+// The timestamps that stand for the ends of a partition in ListOffsets.
+const (
+	endOffset    int64 = -1
+	oldestOffset int64 = -2
+)
+
+// listOffsets asks for one end of the log of each partition until it knows all.
+func (c *consumer) listOffsets(ctx context.Context, partitions map[string][]int32, end int64) (map[broker.TopicPartition]int64, error) {
+	listed := make(map[broker.TopicPartition]int64)
+	if len(partitions) == 0 {
+		return listed, nil
+	}
+	err := c.ask(ctx, func() error {
+		req := kmsg.NewPtrListOffsetsRequest()
+		req.ReplicaID = -1
+		req.IsolationLevel = 1 // read committed: the end is the last stable offset
+		for topic, numbers := range partitions {
+			t := kmsg.NewListOffsetsRequestTopic()
+			t.Topic = topic
+			for _, number := range numbers {
+				p := kmsg.NewListOffsetsRequestTopicPartition()
+				p.Partition, p.Timestamp = number, end
+				t.Partitions = append(t.Partitions, p)
+			}
+			req.Topics = append(req.Topics, t)
+		}
+		resp, err := req.RequestWith(ctx, c.client)
+		if err != nil {
+			return err
+		}
+		return takeListed(resp, listed)
+	})
+	return listed, err
+}
+
+func takeListed(resp *kmsg.ListOffsetsResponse, listed map[broker.TopicPartition]int64) error {
+	for i := range resp.Topics {
+		t := &resp.Topics[i]
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return fmt.Errorf("asking for an end of the log of %s/%d: %w", t.Topic, p.Partition, err)
+			}
+			if p.Offset < 0 {
+				return fmt.Errorf("Kafka knows no end of the log of %s/%d", t.Topic, p.Partition)
+			}
+			listed[broker.TopicPartition{Topic: t.Topic, Partition: p.Partition}] = p.Offset
+		}
+	}
+	return nil
+}
+
+// ask repeats a question until it is answered or ctx ends. What keeps it from
+// being answered is the monitor's to report.
+func (c *consumer) ask(ctx context.Context, question func() error) error {
+	timer := time.NewTimer(startRetryPause)
+	defer timer.Stop()
+	for {
+		err := question()
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		c.log.Debug("Kafka doesn't say where to begin; asking again", "error", err)
+		timer.Reset(startRetryPause)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+		}
+	}
+}
