@@ -1,0 +1,139 @@
+package integration_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// admin looks at Kafka from outside the proxy.
+type admin struct {
+	t      *testing.T
+	client *kgo.Client
+	kadm   *kadm.Client
+}
+
+func newAdmin(t *testing.T, brokers []string) *admin {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	return &admin{t, client, kadm.NewClient(client)}
+}
+
+var lastName atomic.Int64
+
+// unique returns a name that no other test has used, also not on a Kafka that is
+// kept between runs.
+func unique(t *testing.T, kind string) string {
+	name := strings.NewReplacer("/", "-", "_", "-").Replace(t.Name())
+	return fmt.Sprintf("%s-%s-%d-%d", kind, name, time.Now().UnixMilli(), lastName.Add(1))
+}
+
+// createTopic creates a topic and returns its name.
+func (a *admin) createTopic(partitions int32) string {
+	a.t.Helper()
+	name := unique(a.t, "topic")
+	_, err := a.kadm.CreateTopic(a.ctx(), partitions, 1, map[string]*string{"max.message.bytes": kadm.StringPtr("33554432")}, name)
+	require.NoError(a.t, err)
+	return name
+}
+
+func (a *admin) ctx() context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	a.t.Cleanup(cancel)
+	return ctx
+}
+
+// fill stores n messages, "p-0", "p-1", …, in each partition, past the proxy.
+func (a *admin) fill(topic string, partitions int32, n int) {
+	a.t.Helper()
+	var records []*kgo.Record
+	for i := range n {
+		for p := range partitions {
+			records = append(records, &kgo.Record{Topic: topic, Partition: p, Value: fmt.Appendf(nil, "%d-%d", p, i)})
+		}
+	}
+	require.NoError(a.t, a.client.ProduceSync(a.ctx(), records...).FirstErr())
+}
+
+// committed returns the committed position of each partition of a topic; those
+// without one are missing.
+func (a *admin) committed(subscription, topic string) map[int32]int64 {
+	a.t.Helper()
+	offsets, err := a.kadm.FetchOffsets(a.ctx(), subscription)
+	require.NoError(a.t, err)
+	positions := make(map[int32]int64)
+	for p, o := range offsets[topic] {
+		if o.At >= 0 {
+			positions[p] = o.At
+		}
+	}
+	return positions
+}
+
+// committedSum is the sum of the committed positions.
+func (a *admin) committedSum(subscription, topic string) int64 {
+	var sum int64
+	for _, at := range a.committed(subscription, topic) {
+		sum += at
+	}
+	return sum
+}
+
+// members returns how many members a subscription's consumer group has.
+func (a *admin) members(subscription string) int {
+	a.t.Helper()
+	groups, err := a.kadm.DescribeGroups(a.ctx(), subscription)
+	require.NoError(a.t, err)
+	return len(groups[subscription].Members)
+}
+
+// ends returns the end offset of each partition.
+func (a *admin) ends(topic string) map[int32]int64 {
+	a.t.Helper()
+	listed, err := a.kadm.ListEndOffsets(a.ctx(), topic)
+	require.NoError(a.t, err)
+	ends := make(map[int32]int64)
+	listed.Each(func(o kadm.ListedOffset) { ends[o.Partition] = o.Offset })
+	return ends
+}
+
+// readAll returns the records of a topic, each partition's in order.
+func readAll(t *testing.T, brokers []string, topic string, ends map[int32]int64) map[int32][]*kgo.Record {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	require.NoError(t, err)
+	defer client.Close()
+	var left int64
+	for _, end := range ends {
+		left += end
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	records := make(map[int32][]*kgo.Record)
+	for left > 0 {
+		fetches := client.PollFetches(ctx)
+		require.NoError(t, fetches.Err())
+		fetches.EachRecord(func(r *kgo.Record) {
+			records[r.Partition] = append(records[r.Partition], r)
+			left--
+		})
+	}
+	return records
+}
+
+// eventually waits for something that Kafka or another process does, which gives no
+// signal.
+func eventually(t *testing.T, within time.Duration, condition func() bool, what string) {
+	t.Helper()
+	require.Eventually(t, condition, within, 50*time.Millisecond, what)
+}

@@ -1,0 +1,183 @@
+package integration_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+
+	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
+)
+
+// rawConsumer is a Consume stream without the SDK.
+type rawConsumer struct {
+	t      *testing.T
+	stream grpc.BidiStreamingClient[messageproxyv1.ConsumeRequest, messageproxyv1.ConsumeResponse]
+
+	mu         sync.Mutex
+	messages   []rawMessage
+	assignment *messageproxyv1.Assignment
+	noticed    []*messageproxyv1.Error
+	terminal   *messageproxyv1.Error
+	ended      bool
+	changed    chan struct{}
+}
+
+type rawMessage struct {
+	id        string
+	partition int32
+}
+
+func subscribeRaw(t *testing.T, client messageproxyv1.MessageProxyClient, subscription, topic string) *rawConsumer {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	stream, err := client.Consume(ctx)
+	require.NoError(t, err)
+	require.NoError(t, stream.Send(&messageproxyv1.ConsumeRequest{Request: &messageproxyv1.ConsumeRequest_Subscribe{
+		Subscribe: &messageproxyv1.SubscribeRequest{Subscription: subscription, Topics: []string{topic}},
+	}}))
+	c := &rawConsumer{t: t, stream: stream, changed: make(chan struct{})}
+	go c.read()
+	return c
+}
+
+func (c *rawConsumer) read() {
+	for {
+		r, err := c.stream.Recv()
+		c.mu.Lock()
+		if err != nil {
+			c.ended = true
+		} else {
+			c.note(r)
+		}
+		close(c.changed)
+		c.changed = make(chan struct{})
+		c.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (c *rawConsumer) note(r *messageproxyv1.ConsumeResponse) {
+	for _, p := range r.GetBatch().GetPartitions() {
+		for _, m := range p.GetMessages() {
+			c.messages = append(c.messages, rawMessage{m.GetId(), p.GetPartition()})
+		}
+	}
+	if a := r.GetAssignment(); a != nil {
+		c.assignment = a
+	}
+	if n := r.GetNotice(); n != nil {
+		c.noticed = append(c.noticed, n)
+	}
+	if e := r.GetTerminalError(); e != nil {
+		c.terminal = e
+	}
+}
+
+// await waits until condition, which is called with c.mu held, is true.
+func (c *rawConsumer) await(within time.Duration, what string, condition func() bool) {
+	c.t.Helper()
+	deadline := time.NewTimer(within)
+	defer deadline.Stop()
+	for {
+		c.mu.Lock()
+		met, changed := condition(), c.changed
+		c.mu.Unlock()
+		if met {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline.C:
+			require.FailNow(c.t, "waited in vain", "%s; received %d", what, len(c.received()))
+		}
+	}
+}
+
+// awaitMessages waits for n messages in all and returns the ids of all that came.
+func (c *rawConsumer) awaitMessages(within time.Duration, n int) []string {
+	c.t.Helper()
+	c.await(within, "messages", func() bool { return len(c.messages) >= n })
+	return c.ids()
+}
+
+func (c *rawConsumer) awaitAssigned(within time.Duration, n int) {
+	c.t.Helper()
+	c.await(within, "assignment", func() bool { return len(c.assignment.GetPartitions()) == n })
+}
+
+func (c *rawConsumer) awaitEnd(within time.Duration) *messageproxyv1.Error {
+	c.t.Helper()
+	c.await(within, "the end", func() bool { return c.ended })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.terminal
+}
+
+// awaitQuiet waits until nothing has come for a while: how a client sees that the
+// server has nothing more for it.
+func (c *rawConsumer) awaitQuiet(quiet time.Duration) {
+	for {
+		c.mu.Lock()
+		changed := c.changed
+		c.mu.Unlock()
+		select {
+		case <-changed:
+		case <-time.After(quiet):
+			return
+		}
+	}
+}
+
+func (c *rawConsumer) ack(ids ...string) {
+	c.t.Helper()
+	require.NoError(c.t, c.stream.Send(&messageproxyv1.ConsumeRequest{Request: &messageproxyv1.ConsumeRequest_Ack{
+		Ack: &messageproxyv1.AckRequest{MessageIds: ids},
+	}}))
+}
+
+func (c *rawConsumer) received() []rawMessage {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]rawMessage(nil), c.messages...)
+}
+
+func (c *rawConsumer) ids() []string {
+	var ids []string
+	for _, m := range c.received() {
+		ids = append(ids, m.id)
+	}
+	return ids
+}
+
+func (c *rawConsumer) ofPartition(p int32) []string {
+	var ids []string
+	for _, m := range c.received() {
+		if m.partition == p {
+			ids = append(ids, m.id)
+		}
+	}
+	return ids
+}
+
+func (c *rawConsumer) assigned() []int32 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var partitions []int32
+	for _, p := range c.assignment.GetPartitions() {
+		partitions = append(partitions, p.GetPartition())
+	}
+	return partitions
+}
+
+func (c *rawConsumer) notices() []*messageproxyv1.Error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.noticed
+}
