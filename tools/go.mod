@@ -5,17 +5,11 @@ go 1.26.0
 toolchain go1.26.8
 
 require (
-	github.com/messageproxy/messageproxy/api v0.0.0
-	github.com/messageproxy/messageproxy/broker v0.0.0
-	github.com/messageproxy/messageproxy/broker-kafka v0.0.0
-	github.com/messageproxy/messageproxy/sdk/go v0.0.0
-	github.com/messageproxy/messageproxy/server v0.0.0
+	github.com/stretchr/testify v1.12.1
+	golang.org/x/mod v0.42.0
 )
 
-require (
-	github.com/stretchr/testify v1.12.1 // indirect
-	golang.org/x/mod v0.42.0 // indirect
-)
+require go.yaml.in/yaml/v3 v3.0.5 // indirect
 
 replace github.com/messageproxy/messageproxy/api => ../api
 
