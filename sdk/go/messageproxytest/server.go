@@ -85,9 +85,12 @@ func (s *Server) Target() string { return "passthrough:///messageproxytest" }
 func (s *Server) DialOptions() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return s.memory.DialContext(ctx) }),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return s.DialContext(ctx) }),
 	}
 }
+
+// DialContext opens a connection to the server, for dialers of a test's own.
+func (s *Server) DialContext(ctx context.Context) (net.Conn, error) { return s.memory.DialContext(ctx) }
 
 // ListenLoopback has the server listen on a free port of 127.0.0.1 too, for
 // clients in other processes, and returns its address.
