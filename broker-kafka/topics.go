@@ -12,12 +12,33 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// topicTimeout is the contract's limit for saying that a topic doesn't exist.
-// A request that has to be answered within it leaves the rest for the way back.
-const topicTimeout = 10 * time.Second
+const (
+	// topicTimeout is the contract's limit for saying that a topic doesn't exist.
+	topicTimeout = 10 * time.Second
+	// topicGrace is how long a topic must be unknown to count as missing: one that
+	// was just created is not yet known to every broker.
+	topicGrace = time.Second
+	// topicPause is between two looks for a topic that should appear.
+	topicPause = 50 * time.Millisecond
+
+	maxTopicName = 249
+)
+
+// topicDescription is what a broker says of a topic.
+type topicDescription struct {
+	id         topicID // zero where Kafka (older than 2.8) has none
+	partitions int32
+	// err is UNKNOWN_TOPIC_OR_PARTITION for a topic that doesn't exist, an error
+	// that isn't retriable for one that can't be used, another one for one that
+	// exists and isn't ready.
+	err error
+}
+
+func (d topicDescription) missing() bool { return errors.Is(d.err, kerr.UnknownTopicOrPartition) }
+func (d topicDescription) refused() bool { return d.err != nil && !kerr.IsRetriable(d.err) }
 
 // ensureTopics returns the ids of the topics, created first if they don't exist
-// and Options.CreateTopics is set. It takes at most 10 seconds. Errors are
+// and Options.CreateTopics is set. It takes less than 10 seconds. Errors are
 // *broker.Error: CodeTopicNotFound and CodePermissionDenied name the first topic
 // that is missing or denied, CodeUnavailable says that Kafka can't be reached.
 //
@@ -25,78 +46,118 @@ const topicTimeout = 10 * time.Second
 func (b *Broker) ensureTopics(ctx context.Context, cl *kgo.Client, topics []string) (map[string]topicID, error) {
 	ctx, cancel := context.WithTimeout(ctx, topicTimeout-time.Second)
 	defer cancel()
-	ids, missing, err := describeTopics(ctx, cl, topics)
-	if err != nil {
-		return nil, err
-	}
-	if len(missing) == 0 {
-		return ids, nil
-	}
-	if !b.opts.CreateTopics {
-		return nil, mapError(kerr.UnknownTopicOrPartition, missing[0], broker.AnyPartition)
-	}
-	if err := createTopics(ctx, cl, missing); err != nil {
-		return nil, err
-	}
-	return awaitTopics(ctx, cl, topics)
-}
-
-// awaitTopics waits until the brokers know topics that were just created: their
-// metadata spreads after the controller's answer.
-func awaitTopics(ctx context.Context, cl *kgo.Client, topics []string) (map[string]topicID, error) {
-	const pause = 50 * time.Millisecond
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
+	created := false
+	var missingSince time.Time
 	for {
-		ids, missing, err := describeTopics(ctx, cl, topics)
-		if err != nil || len(missing) == 0 {
-			return ids, err
+		ids, missing, err := lookUpTopics(ctx, cl, topics)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(missing) == 0:
+			return ids, nil
+		case created: // the new topics have yet to spread among the brokers
+		case b.opts.CreateTopics:
+			if err := createMissing(ctx, cl, missing); err != nil {
+				return nil, err
+			}
+			created = true
+		case missingSince.IsZero():
+			missingSince = time.Now()
+		case time.Since(missingSince) >= topicGrace:
+			return nil, mapError(kerr.UnknownTopicOrPartition, missing[0], broker.AnyPartition)
 		}
-		timer.Reset(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return nil, mapError(fmt.Errorf("waiting for the new topic: %w", ctx.Err()), missing[0], broker.AnyPartition)
+		if !sleep(ctx, topicPause) {
+			return nil, mapError(fmt.Errorf("waiting for the topic: %w", ctx.Err()), missing[0], broker.AnyPartition)
 		}
 	}
 }
 
-// describeTopics returns the ids of the topics that exist and the names of those
+// lookUpTopics returns the ids of the topics that exist and the names of those
 // that don't.
-func describeTopics(ctx context.Context, cl *kgo.Client, topics []string) (ids map[string]topicID, missing []string, err error) {
-	req := kmsg.NewPtrMetadataRequest()
-	req.AllowAutoTopicCreation = false
-	for _, name := range topics {
-		topic := kmsg.NewMetadataRequestTopic()
-		topic.Topic = kmsg.StringPtr(name)
-		req.Topics = append(req.Topics, topic)
-	}
-	resp, err := req.RequestWith(ctx, cl)
+func lookUpTopics(ctx context.Context, cl *kgo.Client, topics []string) (ids map[string]topicID, missing []string, err error) {
+	described, err := describeTopics(ctx, cl, topics)
 	if err != nil {
-		return nil, nil, mapError(err, "", broker.AnyPartition)
+		return nil, nil, err
 	}
 	ids = make(map[string]topicID, len(topics))
-	for i := range resp.Topics {
-		t := &resp.Topics[i]
-		name := ""
-		if t.Topic != nil {
-			name = *t.Topic
-		}
-		switch err := kerr.ErrorForCode(t.ErrorCode); {
-		case errors.Is(err, kerr.UnknownTopicOrPartition):
+	for _, name := range topics {
+		switch d := described[name]; {
+		case d.missing():
 			missing = append(missing, name)
-		case err != nil && !kerr.IsRetriable(err):
-			return nil, nil, mapError(err, name, broker.AnyPartition)
-		default: // no leader just now, and the like: it exists
-			ids[name] = t.TopicID
+		case d.refused():
+			return nil, nil, mapError(d.err, name, broker.AnyPartition)
+		default:
+			ids[name] = d.id
 		}
 	}
 	return ids, missing, nil
 }
 
-// createTopics creates topics with the cluster's defaults. One that somebody else
-// created meanwhile is fine.
-func createTopics(ctx context.Context, cl *kgo.Client, topics []string) error {
+func createMissing(ctx context.Context, cl *kgo.Client, missing []string) error {
+	refused, err := createTopics(ctx, cl, missing)
+	if err != nil {
+		return err
+	}
+	for _, name := range missing {
+		if err := refused[name]; err != nil {
+			return mapError(err, name, broker.AnyPartition)
+		}
+	}
+	return nil
+}
+
+// describeTopics asks a broker for the topics. A name that Kafka allows no topic
+// to have is not even asked for. Errors are *broker.Error.
+func describeTopics(ctx context.Context, cl *kgo.Client, topics []string) (map[string]topicDescription, error) {
+	described := make(map[string]topicDescription, len(topics))
+	req := kmsg.NewPtrMetadataRequest()
+	req.AllowAutoTopicCreation = false
+	req.Topics = []kmsg.MetadataRequestTopic{} // none, as nil would mean all
+	for _, name := range topics {
+		if !validTopicName(name) {
+			described[name] = topicDescription{err: kerr.InvalidTopicException}
+			continue
+		}
+		topic := kmsg.NewMetadataRequestTopic()
+		topic.Topic = kmsg.StringPtr(name)
+		req.Topics = append(req.Topics, topic)
+	}
+	if len(req.Topics) == 0 {
+		return described, nil
+	}
+	resp, err := req.RequestWith(ctx, cl)
+	if err != nil {
+		return nil, mapError(err, "", broker.AnyPartition)
+	}
+	for i := range resp.Topics {
+		if t := &resp.Topics[i]; t.Topic != nil {
+			described[*t.Topic] = topicDescription{
+				id: t.TopicID, partitions: int32(len(t.Partitions)), err: kerr.ErrorForCode(t.ErrorCode),
+			}
+		}
+	}
+	return described, nil
+}
+
+// validTopicName reports whether Kafka allows a topic of this name.
+func validTopicName(name string) bool {
+	if name == "" || name == "." || name == ".." || len(name) > maxTopicName {
+		return false
+	}
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// createTopics creates topics with the cluster's defaults. refused has those that
+// Kafka refused to create, with its reasons; one that somebody else created
+// meanwhile is fine. Errors are *broker.Error.
+func createTopics(ctx context.Context, cl *kgo.Client, topics []string) (refused map[string]error, err error) {
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.TimeoutMillis = int32((topicTimeout / 2).Milliseconds())
 	for _, name := range topics {
@@ -108,8 +169,9 @@ func createTopics(ctx context.Context, cl *kgo.Client, topics []string) error {
 	}
 	resp, err := req.RequestWith(ctx, cl)
 	if err != nil {
-		return mapError(err, topics[0], broker.AnyPartition)
+		return nil, mapError(err, topics[0], broker.AnyPartition)
 	}
+	refused = make(map[string]error)
 	for i := range resp.Topics {
 		t := &resp.Topics[i]
 		err := kerr.ErrorForCode(t.ErrorCode)
@@ -119,7 +181,19 @@ func createTopics(ctx context.Context, cl *kgo.Client, topics []string) error {
 		if t.ErrorMessage != nil {
 			err = fmt.Errorf("%w: %s", err, *t.ErrorMessage)
 		}
-		return mapError(err, t.Topic, broker.AnyPartition)
+		refused[t.Topic] = err
 	}
-	return nil
+	return refused, nil
+}
+
+// sleep waits and reports whether it did before ctx ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }

@@ -1,0 +1,368 @@
+package kafka
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/messageproxy/messageproxy/broker"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+const (
+	// askTimeout bounds each of the keeper's requests.
+	askTimeout = 4 * time.Second
+	// keeperPause is between two looks at topics that can't be opened yet.
+	keeperPause = 100 * time.Millisecond
+	// sessionPause is between the beginnings of two sessions.
+	sessionPause = time.Second
+)
+
+// topicKeeper opens topics for a producer: it learns that they exist (or creates
+// them), their ids and the rules that they refuse messages by. All topics that
+// wait are opened together, by one goroutine, which alone begins and ends
+// sessions.
+type topicKeeper struct {
+	b      *Broker
+	p      *producer
+	log    *slog.Logger
+	dial   dialFunc
+	topics sync.Map // name → *topic, of all that exist or are being opened
+
+	wakeup chan struct{} // capacity 1
+	cancel context.CancelFunc
+	ctx    context.Context
+	wg     sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	wanted map[*topic]struct{} // to be opened
+
+	// Of the goroutine alone.
+	session  *session   // new topics go here
+	sessions []*session // all that are open
+	denied   bool       // it was logged that rules can't be read
+}
+
+func newTopicKeeper(b *Broker, p *producer) (*topicKeeper, error) {
+	k := &topicKeeper{b: b, p: p, log: b.log, wakeup: make(chan struct{}, 1), wanted: make(map[*topic]struct{})}
+	var err error
+	if k.dial, err = dialer(b.clientOptions()); err != nil {
+		return nil, err
+	}
+	if err := k.newSession(); err != nil {
+		return nil, err
+	}
+	k.ctx, k.cancel = context.WithCancel(context.Background())
+	return k, nil
+}
+
+func (k *topicKeeper) newSession() error {
+	s, err := k.b.newSession(k.p.maxMessageBytes, k.dial)
+	if err != nil {
+		return err
+	}
+	k.session = s
+	k.sessions = append(k.sessions, s)
+	return nil
+}
+
+func (k *topicKeeper) start() { k.wg.Go(k.run) }
+
+// close ends the goroutine, fails what waits for it, and closes the sessions once
+// the answers that are under way are in, or a second is over.
+func (k *topicKeeper) close() {
+	k.mu.Lock()
+	k.closed = true
+	k.mu.Unlock()
+	k.cancel()
+	k.wg.Wait()
+	k.topics.Range(func(_, t any) bool {
+		t.(*topic).drop(broker.ErrClosed)
+		return true
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
+	defer cancel()
+	for _, s := range k.sessions {
+		s.cl.AbortBufferedRecords(ctx)
+		s.cl.Close()
+	}
+}
+
+// topic returns the topic of this name, closed if it is new.
+func (k *topicKeeper) topic(name string) *topic {
+	if t, ok := k.topics.Load(name); ok {
+		return t.(*topic)
+	}
+	t, _ := k.topics.LoadOrStore(name, &topic{name: name, p: k.p})
+	return t.(*topic)
+}
+
+// want has the topic opened.
+func (k *topicKeeper) want(t *topic) {
+	k.mu.Lock()
+	k.wanted[t] = struct{}{}
+	k.mu.Unlock()
+	k.wake()
+}
+
+func (k *topicKeeper) wake() {
+	select {
+	case k.wakeup <- struct{}{}:
+	default:
+	}
+}
+
+// inspect finds out whether the session can go on, and has its topics leave it if
+// it can't.
+func (k *topicKeeper) inspect(s *session) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed || s.broken.Load() || s.inspecting.Swap(true) {
+		return
+	}
+	k.wg.Go(func() {
+		defer s.inspecting.Store(false)
+		ctx, cancel := context.WithTimeout(k.ctx, askTimeout)
+		defer cancel()
+		if s.isBeyondRepair(ctx) {
+			k.abandon(s)
+		}
+	})
+}
+
+func (k *topicKeeper) abandon(s *session) {
+	s.broken.Store(true)
+	k.topics.Range(func(_, v any) bool {
+		t := v.(*topic)
+		if info := t.opened.Load(); info != nil && info.session == s {
+			t.close(info)
+		}
+		return true
+	})
+}
+
+func (k *topicKeeper) run() {
+	timer := time.NewTimer(keeperPause)
+	defer timer.Stop()
+	for {
+		if topics := k.allWanted(); len(topics) > 0 {
+			k.open(topics)
+			timer.Reset(keeperPause)
+		} else {
+			timer.Stop()
+		}
+		k.closeIdleSessions()
+		select {
+		case <-k.wakeup:
+		case <-timer.C:
+		case <-k.ctx.Done():
+			return
+		}
+	}
+}
+
+func (k *topicKeeper) allWanted() []*topic {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	topics := make([]*topic, 0, len(k.wanted))
+	for t := range k.wanted {
+		topics = append(topics, t)
+	}
+	return topics
+}
+
+// open opens those of the topics that it can, and fails the messages of those
+// that can't be.
+func (k *topicKeeper) open(topics []*topic) {
+	ctx, cancel := context.WithTimeout(k.ctx, askTimeout)
+	defer cancel()
+	for _, t := range topics {
+		defer t.onDeadline(cancel)()
+	}
+	described, err := describeTopics(ctx, k.session.cl, names(topics))
+	if err != nil {
+		k.unreachable(topics, mapError(err, "", broker.AnyPartition))
+		return
+	}
+	var exist, missing []*topic
+	for _, t := range topics {
+		switch d := described[t.name]; {
+		case d.missing():
+			missing = append(missing, t)
+		case d.refused():
+			k.giveUp(t, mapError(d.err, t.name, broker.AnyPartition))
+		case d.partitions == 0: // it has no leaders yet
+			t.expire(mapError(d.err, t.name, broker.AnyPartition))
+		default:
+			exist = append(exist, t)
+		}
+	}
+	k.openExisting(ctx, exist, described)
+	k.openMissing(ctx, missing)
+}
+
+func names(topics []*topic) []string {
+	names := make([]string, len(topics))
+	for i, t := range topics {
+		names[i] = t.name
+	}
+	return names
+}
+
+func (k *topicKeeper) unreachable(topics []*topic, err *broker.Error) {
+	if k.ctx.Err() != nil {
+		return
+	}
+	for _, t := range topics {
+		if err.Retryable {
+			t.expire(err)
+		} else {
+			k.giveUp(t, err)
+		}
+	}
+}
+
+// giveUp fails the topic's messages and drops it: the next message begins anew.
+func (k *topicKeeper) giveUp(t *topic, err *broker.Error) {
+	t.drop(err)
+	k.opened(t)
+	if t.last != nil {
+		t.last.session.topics--
+	}
+}
+
+// opened ends the wish for the topic. It comes before what follows from it: so a
+// wish that comes meanwhile isn't lost.
+func (k *topicKeeper) opened(t *topic) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.wanted, t)
+}
+
+func (k *topicKeeper) openExisting(ctx context.Context, topics []*topic, described map[string]topicDescription) {
+	if len(topics) == 0 {
+		return
+	}
+	rules, err := fetchRules(ctx, k.session.cl, names(topics))
+	if err != nil && k.ctx.Err() == nil && !k.denied {
+		k.denied = true
+		k.log.Warn("The settings of topics can't be read, so Kafka's defaults are assumed: messages larger than 1 MiB "+
+			"are refused, and others may be refused along with one that breaks a topic's rules. "+
+			"Let the proxy's user DESCRIBE_CONFIGS the topics.", "error", err)
+	}
+	for _, t := range topics {
+		d := described[t.name]
+		t.missingSince = time.Time{}
+		k.openTopic(t, &topicInfo{id: d.id, partitions: d.partitions, rules: rules[t.name], asOf: time.Now()})
+	}
+}
+
+func (k *topicKeeper) openTopic(t *topic, info *topicInfo) {
+	if t.last != nil && t.last.stillHolds(info) {
+		info.session = t.last.session
+	} else if !k.move(t, info) {
+		t.expire(nil)
+		return
+	}
+	k.opened(t)
+	t.last = info
+	t.open(info, info.asOf)
+}
+
+// stillHolds reports whether the session can go on with the topic.
+func (i *topicInfo) stillHolds(now *topicInfo) bool {
+	return !i.session.broken.Load() && i.id == now.id && i.partitions == now.partitions &&
+		i.rules.maxBatchBytes == now.rules.maxBatchBytes
+}
+
+// move finds the topic a session that it wasn't in before, and reports whether it
+// could.
+func (k *topicKeeper) move(t *topic, info *topicInfo) bool {
+	if t.sent.Load() > 0 {
+		return false // tried again when that is answered
+	}
+	batchBytes := k.batchBytes(info.rules)
+	if !k.session.enter(t.name, batchBytes) {
+		if time.Since(k.session.opened) < sessionPause {
+			return false
+		}
+		if err := k.newSession(); err != nil {
+			k.log.Error("No Kafka client can be made, though one could before.", "error", err)
+			return false
+		}
+		k.session.enter(t.name, batchBytes)
+	}
+	if t.last != nil {
+		t.last.session.topics--
+	}
+	k.session.topics++
+	info.session = k.session
+	return true
+}
+
+// batchBytes: the topic's limit, but no more than a message of the largest size
+// needs, and not less than the library allows.
+func (k *topicKeeper) batchBytes(rules topicRules) int32 {
+	const smallest, overhead = 512, 1 << 20
+	return max(smallest, min(rules.maxBatchBytes, int32(k.p.maxMessageBytes)+overhead))
+}
+
+// openMissing creates the topics, or fails their messages.
+func (k *topicKeeper) openMissing(ctx context.Context, topics []*topic) {
+	var create []*topic
+	for _, t := range topics {
+		switch {
+		case k.b.opts.CreateTopics && t.created.IsZero():
+			create = append(create, t)
+		case k.isMissing(t):
+			k.giveUp(t, mapError(kerr.UnknownTopicOrPartition, t.name, broker.AnyPartition))
+		default:
+			t.expire(nil)
+		}
+	}
+	if len(create) == 0 {
+		return
+	}
+	refused, err := createTopics(ctx, k.session.cl, names(create))
+	if err != nil {
+		k.unreachable(create, mapError(err, "", broker.AnyPartition))
+		return
+	}
+	for _, t := range create {
+		if err := refused[t.name]; err != nil {
+			k.giveUp(t, mapError(err, t.name, broker.AnyPartition))
+			continue
+		}
+		t.created = time.Now()
+	}
+	k.wake()
+}
+
+// isMissing: a topic that was just created, by whomever, takes a moment until all
+// brokers know it.
+func (k *topicKeeper) isMissing(t *topic) bool {
+	if !t.created.IsZero() {
+		return time.Since(t.created) >= topicTimeout-askTimeout
+	}
+	if t.missingSince.IsZero() {
+		t.missingSince = time.Now()
+	}
+	return time.Since(t.missingSince) >= topicGrace
+}
+
+// closeIdleSessions ends the sessions that every topic has left. Their topics
+// moved after the last answer was in, or are gone; what is left of those fails.
+func (k *topicKeeper) closeIdleSessions() {
+	kept := k.sessions[:0]
+	for _, s := range k.sessions {
+		if s == k.session || s.topics > 0 || s.cl.BufferedProduceRecords() > 0 {
+			kept = append(kept, s)
+			continue
+		}
+		s.cl.Close()
+	}
+	clear(k.sessions[len(kept):])
+	k.sessions = kept
+}
