@@ -59,6 +59,18 @@ func (b *Broker) FailPolls(subscription string, err *broker.Error) {
 	b.change(func(f *faults) { f.poll.set(subscription, err) })
 }
 
+// BreakConsumers makes the polls of the consumers that a subscription has now fail
+// for good, with an error that isn't retryable. Those that join later are not
+// affected.
+func (b *Broker) BreakConsumers(subscription string, err *broker.Error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.subscriptionLocked(subscription).members {
+		c.dead = err
+		c.wakeUp()
+	}
+}
+
 // FailAcks keeps the ACKs of a subscription from becoming durable until it is
 // called with nil.
 func (b *Broker) FailAcks(subscription string, err *broker.Error) {
