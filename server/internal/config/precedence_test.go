@@ -12,7 +12,7 @@ import (
 // samples has for each kind of setting four texts that differ from each other and
 // from every default.
 var samples = map[string][3]string{
-	"address":               {":7001", ":7002", ":7003"},
+	"address":               {"a:7001", "b:7002", "[::1]:7003"},
 	"addresses":             {"a:1", "b:2,c:3", "[::1]:9092"},
 	"duration":              {"31s", "32s", "33s"},
 	"size":                  {"17MiB", "18MiB", "19MiB"},

@@ -50,7 +50,7 @@ var generalSettings = []Setting{
 	{
 		Flag: "listen", Key: "listen", Commands: both,
 		Usage: "where to accept gRPC connections; port 0 means any free one, which the log names",
-		in:    func(s *Settings) value { return listenValue{&s.Listen} },
+		in:    func(s *Settings) value { return listenValue{to: &s.Listen} },
 	}, {
 		Flag: "drain-timeout", Key: "drain_timeout", Commands: both, field: "DrainTimeout",
 		Usage: "how long a server that is told to stop waits for ACKs and for what was produced",
@@ -154,7 +154,7 @@ var devSettings = []Setting{
 	}, {
 		Flag: "kafka-listen", Key: "dev.kafka_listen", Commands: DevServe,
 		Usage: "where the embedded Kafka listens, for Kafka's own tools; port 0 means any free one",
-		in:    func(s *Settings) value { return listenValue{&s.Dev.KafkaListen} },
+		in:    func(s *Settings) value { return listenValue{to: &s.Dev.KafkaListen, told: true} },
 	}, {
 		Flag: "partitions", Key: "dev.partitions", Commands: DevServe,
 		Usage: "how many partitions the embedded Kafka gives to a new topic",

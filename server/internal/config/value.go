@@ -134,13 +134,20 @@ func (v pathValue) String() string { return *v.to }
 func (v pathValue) kind() string   { return "path" }
 
 // listenValue is an address to listen on.
-type listenValue struct{ to *string }
+type listenValue struct {
+	to *string
+	// told: clients are told this address, so it must name a host.
+	told bool
+}
 
 func (v listenValue) set(text string) error {
 	text = strings.TrimSpace(text)
-	_, port, err := net.SplitHostPort(text)
+	host, port, err := net.SplitHostPort(text)
 	if err != nil || !isPort(port, 0) {
 		return errors.New("not an address to listen on: write host:port or :port with a port from 0 (any free one) to 65535, such as :7070")
+	}
+	if ip := net.ParseIP(host); v.told && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return errors.New("names no host that clients could be told: write 127.0.0.1 or an address of this machine")
 	}
 	*v.to = text
 	return nil

@@ -1,0 +1,14 @@
+// Command messageproxy is the message proxy: applications produce and consume
+// messages over gRPC, and Kafka keeps them.
+package main
+
+import "os"
+
+func main() {
+	os.Exit(run(program{
+		args:    os.Args[1:],
+		environ: os.Environ(),
+		stdout:  os.Stdout,
+		stderr:  os.Stderr,
+	}))
+}
