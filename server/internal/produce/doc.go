@@ -30,5 +30,7 @@
 // Half-close: everything is answered, then OK. Cancellation, or a lost connection:
 // what was read is still given to the producer, and the results are dropped. A
 // request that can't be decoded, or a drain: what was read is answered, and the
-// terminal error follows, as last response and as status.
+// terminal error follows, as last response and as status. A request above gRPC's
+// receive limit is refused by gRPC, which ends the stream with RESOURCE_EXHAUSTED
+// at once: what is unanswered then may be stored, as after a lost connection.
 package produce

@@ -11,7 +11,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -94,10 +93,10 @@ func (p *fakeProducer) storeOne(h heldMessage) {
 	h.done(broker.MessageReceipt{ID: id, Partition: max(h.Partition, 0), Timestamp: time.UnixMilli(1234)}, nil)
 }
 
-// fakeStream is the server's end of a stream without a network: Recv takes what
+// fakeStream is the server's end of a stream without a network: RecvMsg takes what
 // the test sends, Send appends to responses unless it is blocked.
 type fakeStream struct {
-	grpc.ServerStream
+	Stream
 	ctx      context.Context
 	cancel   context.CancelFunc
 	requests chan *messageproxyv1.ProduceRequest
@@ -112,14 +111,18 @@ type fakeStream struct {
 
 func (s *fakeStream) Context() context.Context { return s.ctx }
 
-func (s *fakeStream) Recv() (*messageproxyv1.ProduceRequest, error) {
+func (s *fakeStream) RecvMsg(into any) error {
 	select {
 	case request := <-s.requests:
-		return request, nil
+		bytes, err := proto.Marshal(request)
+		if err != nil {
+			return err
+		}
+		return into.(interface{ Unmarshal([]byte) error }).Unmarshal(bytes)
 	case err := <-s.recvErr:
-		return nil, err
+		return err
 	case <-s.ctx.Done():
-		return nil, status.FromContextError(s.ctx.Err()).Err()
+		return status.FromContextError(s.ctx.Err()).Err()
 	}
 }
 

@@ -17,8 +17,8 @@ const chunkMessages = 32
 // read is the stream's reader.
 func (s *stream) read() {
 	for s.mayReceive() {
-		request, err := s.client.Recv()
-		if err != nil {
+		var request messageproxyv1.ProduceRequest
+		if err := wire.Receive(s.client, &request); err != nil {
 			s.endReading(err)
 			return
 		}
@@ -57,12 +57,8 @@ func (s *stream) finish() {
 	s.wakeWriter()
 }
 
-// endReading leaves a cancelled stream to the writer, which sees it from the
-// stream's context.
+// endReading says why there is nothing more to read.
 func (s *stream) endReading(err error) {
-	if s.client.Context().Err() != nil {
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.readErr = err

@@ -116,11 +116,11 @@ func (s *Service) Drain(ctx context.Context) error {
 	s.startDraining()
 	select {
 	case <-s.empty:
+		return s.producer.Flush(ctx)
 	case <-ctx.Done():
 		s.cutStreams()
 		return ctx.Err()
 	}
-	return s.producer.Flush(ctx)
 }
 
 func (s *Service) startDraining() {

@@ -1,12 +1,10 @@
 package produce
 
 import (
+	"errors"
 	"io"
 	"sync"
 	"time"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
 	"github.com/messageproxy/messageproxy/server/internal/wire"
@@ -45,7 +43,9 @@ type stream struct {
 	armed bool
 	// feeding says that the reader has a request in hand.
 	feeding bool
-	// readErr is why the reader has ended: io.EOF is a half-close.
+	// readErr is why the reader has ended: io.EOF is a half-close, a
+	// *wire.DecodeError a request that ends the stream when what came before is
+	// answered, and all others say that the stream is gone.
 	readErr error
 	// draining: no request is begun any more.
 	draining bool
@@ -168,26 +168,30 @@ func (s *stream) cut() {
 	s.wakeWriter()
 }
 
+// goneLocked is the error of a stream on which nothing can be sent any more:
+// cancelled, disconnected, or ended by gRPC itself because of a request above its
+// receive limit.
+func (s *stream) goneLocked() error {
+	if s.readErr == nil || s.readErr == io.EOF || isDecodeError(s.readErr) {
+		return nil
+	}
+	return s.readErr
+}
+
 // terminalLocked is the error that the stream ends with, or nil for OK.
 func (s *stream) terminalLocked() *messageproxyv1.Error {
 	switch {
 	case s.readErr == io.EOF:
 		return nil
 	case s.readErr != nil:
-		return requestError(s.readErr)
+		return invalid("%v; none of its messages was stored (topics and header keys must be valid UTF-8)", s.readErr)
 	}
 	return shuttingDown()
 }
 
-// requestError says why a request could not be received.
-func requestError(err error) *messageproxyv1.Error {
-	if status.Code(err) == codes.ResourceExhausted {
-		return wire.NewError(messageproxyv1.ErrorCode_ERROR_CODE_MESSAGE_TOO_LARGE, false,
-			"a request is larger than this server receives, and none of its messages was stored: "+
-				"send fewer messages a request: %s", status.Convert(err).Message())
-	}
-	return invalid("a request can't be decoded, and none of its messages was stored "+
-		"(topics and header keys must be valid UTF-8): %s", status.Convert(err).Message())
+func isDecodeError(err error) bool {
+	_, ok := errors.AsType[*wire.DecodeError](err)
+	return ok
 }
 
 // shuttingDown is also the result of messages that were not given to the

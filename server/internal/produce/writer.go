@@ -19,6 +19,10 @@ func (s *stream) write() error {
 			s.abandon()
 			return status.FromContextError(ctx.Err()).Err()
 		}
+		if err := s.gone(); err != nil {
+			s.abandon()
+			return err
+		}
 		var over bool
 		batch, over = s.take(batch)
 		if err := s.send(batch); err != nil {
@@ -112,6 +116,12 @@ func (s *stream) stop() bool {
 	s.over = !s.feeding
 	s.changed.Signal()
 	return s.over
+}
+
+func (s *stream) gone() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.goneLocked()
 }
 
 func (s *stream) terminal() *messageproxyv1.Error {
