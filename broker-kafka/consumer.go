@@ -172,6 +172,10 @@ func (b *Broker) makeConsumer(opts broker.ConsumerOptions) *consumer {
 const (
 	fetchPartitionBytes = 256 << 10
 	fetchBytes          = 16 << 20
+	// fetchWait is how long Kafka holds back its answer while there is nothing to
+	// send. The client has one request at a time under way to each Kafka broker: a
+	// partition that is resumed while the others are idle waits until it is answered.
+	fetchWait = 250 * time.Millisecond
 )
 
 // finalCommitTimeout is how long a revoked partition waits for its last commit.
@@ -196,6 +200,7 @@ func (c *consumer) clientOptions(sessionTimeout time.Duration) []kgo.Opt {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxPartitionBytes(fetchPartitionBytes),
 		kgo.FetchMaxBytes(fetchBytes),
+		kgo.FetchMaxWait(fetchWait),
 		// Control records are not delivered, but a position can be behind them.
 		kgo.KeepControlRecords(),
 		kgo.KeepRetryableFetchErrors(),

@@ -27,7 +27,7 @@ import (
 //
 //	go test -tags synctests ./...
 
-const topic = "orders"
+const testTopic = "orders"
 
 // env is a bubble's Kafka cluster.
 type env struct {
@@ -38,7 +38,7 @@ type env struct {
 	admin   *kadm.Client
 }
 
-// inBubble runs f in a bubble with a cluster of one broker, and topic with so
+// inBubble runs f in a bubble with a cluster of one broker, and the topic "orders" with so
 // many partitions.
 func inBubble(t *testing.T, partitions int32, f func(e *env), opts ...kfake.Opt) {
 	t.Helper()
@@ -46,7 +46,7 @@ func inBubble(t *testing.T, partitions int32, f func(e *env), opts ...kfake.Opt)
 		e := &env{T: t, network: &kfake.VirtualNetwork{}}
 		opts = append([]kfake.Opt{
 			kfake.ListenFn(e.network.Listen), kfake.NumBrokers(1), kfake.Ports(9092),
-			kfake.SeedTopics(partitions, topic),
+			kfake.SeedTopics(partitions, testTopic),
 		}, opts...)
 		cluster, err := kfake.NewCluster(opts...)
 		require.NoError(t, err)
@@ -73,7 +73,7 @@ func (e *env) open(change ...func(*Options, *broker.ConsumerOptions)) *testConsu
 	if os.Getenv("KAFKA_TEST_LOG") != "" {
 		opts.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	copts := broker.ConsumerOptions{Subscription: "billing", Topics: []string{topic}}
+	copts := broker.ConsumerOptions{Subscription: "billing", Topics: []string{testTopic}}
 	for _, f := range change {
 		f(&opts, &copts)
 	}
@@ -91,7 +91,7 @@ func (e *env) produce(partition int32, first, count int) {
 	e.Helper()
 	records := make([]*kgo.Record, count)
 	for i := range records {
-		records[i] = &kgo.Record{Topic: topic, Partition: partition, Value: fmt.Append(nil, first+i)}
+		records[i] = &kgo.Record{Topic: testTopic, Partition: partition, Value: fmt.Append(nil, first+i)}
 	}
 	require.NoError(e, e.client.ProduceSync(e.Context(), records...).FirstErr())
 }
@@ -101,7 +101,7 @@ func (e *env) committed(partition int32) int64 {
 	e.Helper()
 	offsets, err := e.admin.FetchOffsets(e.Context(), "billing")
 	require.NoError(e, err)
-	o, ok := offsets.Lookup(topic, partition)
+	o, ok := offsets.Lookup(testTopic, partition)
 	if !ok {
 		return -1
 	}
@@ -115,8 +115,10 @@ type testConsumer struct {
 	assigned []int32
 	messages map[int32][]broker.Message
 	log      []broker.Event // everything but messages
-	err      error
-	errs     int
+	// positions are the last positions received, of assigned partitions
+	positions map[int32]int64
+	err       error
+	errs      int
 }
 
 func (c *testConsumer) close() {
@@ -197,7 +199,7 @@ func (c *testConsumer) ackAll(partition int32) {
 }
 
 func tp(partition int32) broker.TopicPartition {
-	return broker.TopicPartition{Topic: topic, Partition: partition}
+	return broker.TopicPartition{Topic: testTopic, Partition: partition}
 }
 
 func values(messages []broker.Message) []string {

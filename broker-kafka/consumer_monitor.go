@@ -187,7 +187,7 @@ func (c *consumer) reviewAckTroubleLocked(now time.Time) {
 		s.failedSince, s.failedErr = time.Time{}, nil
 	}
 	since, err := s.failedSince, s.failedErr
-	if since.IsZero() {
+	if since.IsZero() && c.isCommittingLocked() {
 		since = s.inFlightSince
 	}
 	if c.closing {
@@ -216,11 +216,20 @@ var errCommitUnanswered = &broker.Error{
 	Message: "the Kafka broker doesn't answer; check that it runs, and the network",
 }
 
-// anyCommitFailedLocked includes the partitions of a commit that has been under
-// way for too long.
+// anyCommitFailedLocked: partitions that are gone don't count.
 func (c *consumer) anyCommitFailedLocked() bool {
 	for _, p := range c.partitions {
 		if p.commitFailed {
+			return true
+		}
+	}
+	return false
+}
+
+// isCommittingLocked: a commit is under way for a partition that isn't gone.
+func (c *consumer) isCommittingLocked() bool {
+	for _, p := range c.commits.inFlight {
+		if c.partitions[p.id] == p {
 			return true
 		}
 	}

@@ -1,0 +1,110 @@
+//go:build synctests
+
+package kafka
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/messageproxy/messageproxy/broker"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// fetchCounter counts the records that the client fetched, also those that it
+// dropped again.
+type fetchCounter struct{ records atomic.Int64 }
+
+func (f *fetchCounter) OnFetchRecordBuffered(*kgo.Record) { f.records.Add(1) }
+
+func withWindow(window int) func(*Options, *broker.ConsumerOptions) {
+	return func(_ *Options, o *broker.ConsumerOptions) { o.PartitionWindow = window }
+}
+
+func TestWindowStopsFetching(t *testing.T) {
+	inBubble(t, 2, func(e *env) {
+		const window = 100
+		c := e.open(withWindow(window))
+		for i := range 30 { // fetches stay small, so that the window can be seen
+			e.produce(0, 10*i, 10)
+			c.pollFor(10 * time.Millisecond)
+		}
+		held := len(c.messages[0])
+		assert.GreaterOrEqual(t, held, window)
+		assert.LessOrEqual(t, held, window+10, "one fetch beyond the window")
+
+		e.produce(1, 0, 10)
+		c.pollMessages(1, 10) // other partitions go on
+
+		c.ack(0, positions(0, uint64(held)-window/2-1)...)
+		c.pollFor(DefaultCommitInterval + time.Second)
+		assert.Len(t, c.messages[0], held, "more than half the window is left")
+		c.ack(0, uint64(held)-window/2-1)
+		time.Sleep(10 * time.Millisecond)
+		assert.EqualValues(t, held-window/2, e.committed(0), "committed at once: it frees the window")
+		c.pollFor(2 * fetchWait)
+		assert.Greater(t, len(c.messages[0]), held)
+		c.ackAll(0)
+		c.pollMessages(0, 300)
+		assert.Equal(t, numbers(0, 300), values(c.messages[0]))
+	})
+}
+
+func positions(first, end uint64) []uint64 {
+	var ps []uint64
+	for p := first; p < end; p++ {
+		ps = append(ps, p)
+	}
+	return ps
+}
+
+func TestUnackedMessageHoldsTheWindow(t *testing.T) {
+	inBubble(t, 1, func(e *env) {
+		const window = 50
+		c := e.open(withWindow(window))
+		e.produce(0, 0, 1000)
+		c.pollFor(time.Second)
+		c.ack(0, positions(1, uint64(len(c.messages[0])))...)
+		held := len(c.messages[0])
+		e.produce(0, 1000, 10)
+		c.pollFor(time.Minute)
+		assert.Len(t, c.messages[0], held, "nothing is durable while the first message isn't ACKed")
+		c.ack(0, 0)
+		c.pollMessages(0, 1010)
+	})
+}
+
+func TestSlowSubscriptionFetchesNothingAgain(t *testing.T) {
+	inBubble(t, 4, func(e *env) {
+		const each = 20_000
+		for p := range int32(4) {
+			for i := range each / 1000 {
+				e.produce(p, 1000*i, 1000)
+			}
+		}
+		var counter fetchCounter
+		c := e.open(withWindow(500), func(o *Options, _ *broker.ConsumerOptions) {
+			o.ClientOptions = append(o.ClientOptions, kgo.WithHooks(&counter))
+		})
+		acked := make(map[int32]int)
+		total := 0
+		for total < 4*each {
+			c.pollFor(50 * time.Millisecond)
+			for p, messages := range c.messages { // 2,000 messages a second
+				n := min(len(messages), acked[p]+100)
+				for _, m := range messages[acked[p]:n] {
+					c.ack(p, m.Position)
+				}
+				total += n - acked[p]
+				acked[p] = n
+			}
+		}
+		for p := range int32(4) {
+			require.Equal(t, numbers(0, each), values(c.messages[p]))
+		}
+		t.Logf("%d messages, %d fetched", total, counter.records.Load())
+		assert.Less(t, counter.records.Load(), int64(total+total/4))
+	})
+}
