@@ -48,10 +48,12 @@ type record struct {
 	seen []string
 }
 
-func (r *record) add(m *messageproxy.Message) {
+func (r *record) add(m *messageproxy.Message) { r.note(string(m.Value)) }
+
+func (r *record) note(what string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.seen = append(r.seen, string(m.Value))
+	r.seen = append(r.seen, what)
 }
 
 func (r *record) all() []string {

@@ -190,7 +190,7 @@ func TestTheNextAddressIsTriedWhenOneFails(t *testing.T) {
 // TestCuttingConnectionsUnderLoad produces from many goroutines, with contexts
 // that end at any moment, over a network that breaks again and again.
 func TestCuttingConnectionsUnderLoad(t *testing.T) {
-	for run := range 10 {
+	for run := range 5 {
 		t.Run(fmt.Sprint(run), func(t *testing.T) { bubble(t, cutProduceUnderLoad, messageproxy.WithMaxOutstanding(100, 1<<20)) })
 	}
 }
