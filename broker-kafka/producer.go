@@ -28,8 +28,8 @@ const closeGrace = time.Second
 // the topic is open (see topicKeeper), and classifies what comes back (see
 // outcome).
 //
-// A message's way: ProduceAsync, topic.accept, perhaps a while in topic.waiting,
-// topic.send, the library, answered, done.
+// A message's way: ProduceAsync, producerTopic.accept, perhaps a while among its waiting,
+// producerTopic.send, the library, answered, done.
 type producer struct {
 	log             *slog.Logger
 	timeout         time.Duration
@@ -62,7 +62,7 @@ type outgoing struct {
 	message *broker.OutgoingMessage
 	done    func(broker.MessageReceipt, error)
 	batch   *batch
-	topic   *topic
+	topic   *producerTopic
 	info    *topicInfo // of the topic, when the message was sent
 	since   uint64     // of the session's ledger, before the message was sent
 	// misdirected: the topic has no such partition, by what the library knows.

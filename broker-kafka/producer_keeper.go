@@ -28,7 +28,7 @@ type topicKeeper struct {
 	p      *producer
 	log    *slog.Logger
 	dial   dialFunc
-	topics sync.Map // name → *topic, of all that exist or are being opened
+	topics sync.Map // name → *producerTopic, of all that exist or are being opened
 
 	wakeup chan struct{} // capacity 1
 	cancel context.CancelFunc
@@ -37,7 +37,7 @@ type topicKeeper struct {
 
 	mu     sync.Mutex
 	closed bool
-	wanted map[*topic]struct{} // to be opened
+	wanted map[*producerTopic]struct{} // to be opened
 
 	// Of the goroutine alone.
 	session  *session   // new topics go here
@@ -46,7 +46,7 @@ type topicKeeper struct {
 }
 
 func newTopicKeeper(b *Broker, p *producer) (*topicKeeper, error) {
-	k := &topicKeeper{b: b, p: p, log: b.log, wakeup: make(chan struct{}, 1), wanted: make(map[*topic]struct{})}
+	k := &topicKeeper{b: b, p: p, log: b.log, wakeup: make(chan struct{}, 1), wanted: make(map[*producerTopic]struct{})}
 	var err error
 	if k.dial, err = dialer(b.clientOptions()); err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func (k *topicKeeper) close() {
 	k.cancel()
 	k.wg.Wait()
 	k.topics.Range(func(_, t any) bool {
-		t.(*topic).drop(broker.ErrClosed)
+		t.(*producerTopic).drop(broker.ErrClosed)
 		return true
 	})
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
@@ -91,16 +91,16 @@ func (k *topicKeeper) close() {
 }
 
 // topic returns the topic of this name, closed if it is new.
-func (k *topicKeeper) topic(name string) *topic {
+func (k *topicKeeper) topic(name string) *producerTopic {
 	if t, ok := k.topics.Load(name); ok {
-		return t.(*topic)
+		return t.(*producerTopic)
 	}
-	t, _ := k.topics.LoadOrStore(name, &topic{name: name, p: k.p})
-	return t.(*topic)
+	t, _ := k.topics.LoadOrStore(name, &producerTopic{name: name, p: k.p})
+	return t.(*producerTopic)
 }
 
 // want has the topic opened.
-func (k *topicKeeper) want(t *topic) {
+func (k *topicKeeper) want(t *producerTopic) {
 	k.mu.Lock()
 	k.wanted[t] = struct{}{}
 	k.mu.Unlock()
@@ -135,7 +135,7 @@ func (k *topicKeeper) inspect(s *session) {
 func (k *topicKeeper) abandon(s *session) {
 	s.broken.Store(true)
 	k.topics.Range(func(_, v any) bool {
-		t := v.(*topic)
+		t := v.(*producerTopic)
 		if info := t.opened.Load(); info != nil && info.session == s {
 			t.close(info)
 		}
@@ -163,10 +163,10 @@ func (k *topicKeeper) run() {
 	}
 }
 
-func (k *topicKeeper) allWanted() []*topic {
+func (k *topicKeeper) allWanted() []*producerTopic {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	topics := make([]*topic, 0, len(k.wanted))
+	topics := make([]*producerTopic, 0, len(k.wanted))
 	for t := range k.wanted {
 		topics = append(topics, t)
 	}
@@ -175,7 +175,7 @@ func (k *topicKeeper) allWanted() []*topic {
 
 // open opens those of the topics that it can, and fails the messages of those
 // that can't be.
-func (k *topicKeeper) open(topics []*topic) {
+func (k *topicKeeper) open(topics []*producerTopic) {
 	ctx, cancel := context.WithTimeout(k.ctx, askTimeout)
 	defer cancel()
 	for _, t := range topics {
@@ -186,7 +186,7 @@ func (k *topicKeeper) open(topics []*topic) {
 		k.unreachable(topics, mapError(err, "", broker.AnyPartition))
 		return
 	}
-	var exist, missing []*topic
+	var exist, missing []*producerTopic
 	for _, t := range topics {
 		switch d := described[t.name]; {
 		case d.missing():
@@ -203,7 +203,7 @@ func (k *topicKeeper) open(topics []*topic) {
 	k.openMissing(ctx, missing)
 }
 
-func names(topics []*topic) []string {
+func names(topics []*producerTopic) []string {
 	names := make([]string, len(topics))
 	for i, t := range topics {
 		names[i] = t.name
@@ -211,7 +211,7 @@ func names(topics []*topic) []string {
 	return names
 }
 
-func (k *topicKeeper) unreachable(topics []*topic, err *broker.Error) {
+func (k *topicKeeper) unreachable(topics []*producerTopic, err *broker.Error) {
 	if k.ctx.Err() != nil {
 		return
 	}
@@ -225,7 +225,7 @@ func (k *topicKeeper) unreachable(topics []*topic, err *broker.Error) {
 }
 
 // giveUp fails the topic's messages and drops it: the next message begins anew.
-func (k *topicKeeper) giveUp(t *topic, err *broker.Error) {
+func (k *topicKeeper) giveUp(t *producerTopic, err *broker.Error) {
 	t.drop(err)
 	k.opened(t)
 	if t.last != nil {
@@ -235,13 +235,13 @@ func (k *topicKeeper) giveUp(t *topic, err *broker.Error) {
 
 // opened ends the wish for the topic. It comes before what follows from it: so a
 // wish that comes meanwhile isn't lost.
-func (k *topicKeeper) opened(t *topic) {
+func (k *topicKeeper) opened(t *producerTopic) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.wanted, t)
 }
 
-func (k *topicKeeper) openExisting(ctx context.Context, topics []*topic, described map[string]topicDescription) {
+func (k *topicKeeper) openExisting(ctx context.Context, topics []*producerTopic, described map[string]topicDescription) {
 	if len(topics) == 0 {
 		return
 	}
@@ -259,7 +259,7 @@ func (k *topicKeeper) openExisting(ctx context.Context, topics []*topic, describ
 	}
 }
 
-func (k *topicKeeper) openTopic(t *topic, info *topicInfo) {
+func (k *topicKeeper) openTopic(t *producerTopic, info *topicInfo) {
 	if t.last != nil && t.last.stillHolds(info) {
 		info.session = t.last.session
 	} else if !k.move(t, info) {
@@ -279,7 +279,7 @@ func (i *topicInfo) stillHolds(now *topicInfo) bool {
 
 // move finds the topic a session that it wasn't in before, and reports whether it
 // could.
-func (k *topicKeeper) move(t *topic, info *topicInfo) bool {
+func (k *topicKeeper) move(t *producerTopic, info *topicInfo) bool {
 	if t.sent.Load() > 0 {
 		return false // tried again when that is answered
 	}
@@ -310,8 +310,8 @@ func (k *topicKeeper) batchBytes(rules topicRules) int32 {
 }
 
 // openMissing creates the topics, or fails their messages.
-func (k *topicKeeper) openMissing(ctx context.Context, topics []*topic) {
-	var create []*topic
+func (k *topicKeeper) openMissing(ctx context.Context, topics []*producerTopic) {
+	var create []*producerTopic
 	for _, t := range topics {
 		switch {
 		case k.b.opts.CreateTopics && t.created.IsZero():
@@ -342,7 +342,7 @@ func (k *topicKeeper) openMissing(ctx context.Context, topics []*topic) {
 
 // isMissing: a topic that was just created, by whomever, takes a moment until all
 // brokers know it.
-func (k *topicKeeper) isMissing(t *topic) bool {
+func (k *topicKeeper) isMissing(t *producerTopic) bool {
 	if !t.created.IsZero() {
 		return time.Since(t.created) >= topicTimeout-askTimeout
 	}

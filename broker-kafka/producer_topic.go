@@ -39,10 +39,10 @@ func (i *topicInfo) idConfirmed() bool {
 	return true
 }
 
-// topic is a topic that is produced to. It is open, when messages go straight to
+// producerTopic is a topic that is produced to. It is open, when messages go straight to
 // the client library, or closed, when they wait, in order, for the keeper to open
 // it. The keeper opens it; a message's trouble closes it.
-type topic struct {
+type producerTopic struct {
 	name   string
 	p      *producer
 	sent   atomic.Int64              // messages in the library, not yet answered
@@ -59,7 +59,7 @@ type topic struct {
 }
 
 // accept takes a message, and reports false if the topic is gone.
-func (t *topic) accept(o *outgoing, now time.Time) bool {
+func (t *producerTopic) accept(o *outgoing, now time.Time) bool {
 	info := t.opened.Load()
 	if info != nil && o.message.Partition < info.partitions && t.send(info, o, now) {
 		return true
@@ -84,7 +84,7 @@ func (t *topic) accept(o *outgoing, now time.Time) bool {
 	return true
 }
 
-func (t *topic) waitLocked(o *outgoing) {
+func (t *producerTopic) waitLocked(o *outgoing) {
 	if t.p.keeper.ctx.Err() != nil {
 		t.p.fail(o, broker.ErrClosed)
 		return
@@ -98,7 +98,7 @@ func (t *topic) waitLocked(o *outgoing) {
 // send gives a message to the library, and reports false if the topic isn't open
 // with this info any more. Counting comes before looking: so the keeper, which
 // closes the topic before it looks at the count, misses no message.
-func (t *topic) send(info *topicInfo, o *outgoing, now time.Time) bool {
+func (t *producerTopic) send(info *topicInfo, o *outgoing, now time.Time) bool {
 	if err := info.rules.check(o.message, now); err != nil {
 		t.p.fail(o, err)
 		return true
@@ -112,21 +112,21 @@ func (t *topic) send(info *topicInfo, o *outgoing, now time.Time) bool {
 	return true
 }
 
-func (t *topic) pass(info *topicInfo, o *outgoing) {
+func (t *producerTopic) pass(info *topicInfo, o *outgoing) {
 	o.info = info
 	o.since = info.session.ledger.now()
 	info.session.cl.TryProduce(o.Context, &o.record, t.p.answered)
 }
 
 // answered counts a message out of the library.
-func (t *topic) answered(info *topicInfo) {
+func (t *producerTopic) answered(info *topicInfo) {
 	if t.sent.Add(-1) == 0 && t.opened.Load() != info {
 		t.p.keeper.wake()
 	}
 }
 
 // open opens the topic and sends what has been waiting.
-func (t *topic) open(info *topicInfo, now time.Time) {
+func (t *producerTopic) open(info *topicInfo, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, o := range t.waiting {
@@ -136,7 +136,7 @@ func (t *topic) open(info *topicInfo, now time.Time) {
 	t.opened.Store(info)
 }
 
-func (t *topic) openForLocked(info *topicInfo, o *outgoing, now time.Time) {
+func (t *producerTopic) openForLocked(info *topicInfo, o *outgoing, now time.Time) {
 	if o.message.Partition >= info.partitions {
 		t.p.fail(o, errNoSuchPartition(t.name, o.message.Partition, int(info.partitions)))
 		return
@@ -151,7 +151,7 @@ func (t *topic) openForLocked(info *topicInfo, o *outgoing, now time.Time) {
 
 // close has the keeper look at the topic again, if it is still open with this
 // info.
-func (t *topic) close(info *topicInfo) {
+func (t *producerTopic) close(info *topicInfo) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.opened.CompareAndSwap(info, nil) {
@@ -161,7 +161,7 @@ func (t *topic) close(info *topicInfo) {
 
 // failed looks at why the library failed a message: what is known of the topic
 // may be out of date, and the session at its end.
-func (t *topic) failed(info *topicInfo, err error) {
+func (t *producerTopic) failed(info *topicInfo, err error) {
 	e, isKafkas := errors.AsType[*kerr.Error](err)
 	if !isKafkas {
 		return
@@ -179,7 +179,7 @@ func (t *topic) failed(info *topicInfo, err error) {
 }
 
 // expire fails those waiting messages whose deadline is over.
-func (t *topic) expire(cause *broker.Error) {
+func (t *producerTopic) expire(cause *broker.Error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	kept := t.waiting[:0]
@@ -200,7 +200,7 @@ func (t *topic) expire(cause *broker.Error) {
 
 // onDeadline calls f when the first of the waiting messages has to be failed; stop
 // ends that.
-func (t *topic) onDeadline(f func()) (stop func() bool) {
+func (t *producerTopic) onDeadline(f func()) (stop func() bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.waiting) == 0 {
@@ -210,7 +210,7 @@ func (t *topic) onDeadline(f func()) (stop func() bool) {
 }
 
 // drop fails all waiting messages and ends the topic.
-func (t *topic) drop(err *broker.Error) {
+func (t *producerTopic) drop(err *broker.Error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, o := range t.waiting {
