@@ -6,7 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"google.golang.org/grpc/stats"
+	"google.golang.org/grpc/peer"
 )
 
 // connections knows the client connections of one gRPC server, from accepting
@@ -16,15 +16,13 @@ import (
 // stopped reading can be got rid of in no other way, because its stream's final
 // status waits behind the data that it doesn't read.
 //
-// It is the server's stats.Handler, and the owner of open and refusing.
+// It owns open and refusing.
 type connections struct {
 	mu   sync.Mutex
 	open map[*connection]struct{}
 	// refusing: connections that come now are closed at once.
 	refusing bool
 }
-
-var _ stats.Handler = (*connections)(nil)
 
 func newConnections() *connections {
 	return &connections{open: make(map[*connection]struct{})}
@@ -35,14 +33,21 @@ type connection struct {
 	net.Conn
 	owner *connections
 	local *connectionAddr
-	// greeted: the connection speaks HTTP/2; gRPC has taken it over.
+	// heard is how many bytes have come, up to lenGreeting. Only Read uses it, which
+	// one goroutine calls at a time.
+	heard int
+	// greeted: the client has sent the greeting of HTTP/2, or as many bytes of TLS.
 	greeted atomic.Bool
 	live    atomic.Int64 // streams, see countStream
 }
 
-// connectionAddr is a connection's local address. gRPC hands it from the
-// connection to TagConn, also through TLS, and so says which connection it is
-// talking about.
+// lenGreeting is the length of the client connection preface of RFC 9113, section
+// 3.4.
+const lenGreeting = 24
+
+// connectionAddr is a connection's local address. gRPC puts what LocalAddr returns
+// into the context of every stream (as the peer's LocalAddr), also through TLS,
+// and so says which connection the stream runs on.
 type connectionAddr struct {
 	net.Addr
 	connection *connection
@@ -50,6 +55,17 @@ type connectionAddr struct {
 
 // LocalAddr returns the address of the server's end.
 func (c *connection) LocalAddr() net.Addr { return c.local }
+
+// Read reads what the client sends.
+func (c *connection) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.heard < lenGreeting {
+		if c.heard += n; c.heard >= lenGreeting {
+			c.greeted.Store(true)
+		}
+	}
+	return n, err
+}
 
 // Close closes the connection and forgets it.
 func (c *connection) Close() error {
@@ -96,7 +112,7 @@ func (cs *connections) forget(c *connection) {
 }
 
 // refuse closes every connection that comes from now on and those that have not
-// said anything yet. gRPC tells nobody that it is stopping while a connection's
+// greeted yet. gRPC tells nobody that it is stopping while a connection's
 // handshake is under way, and one that stays silent would hold that up for
 // minutes.
 func (cs *connections) refuse() {
@@ -114,11 +130,17 @@ func (cs *connections) refuse() {
 	}
 }
 
-type connectionKey struct{}
-
-func connectionOf(ctx context.Context) *connection {
-	c, _ := ctx.Value(connectionKey{}).(*connection)
-	return c
+// connectionOf returns the connection of a stream's context, or nil.
+func connectionOf(streamCtx context.Context) *connection {
+	p, ok := peer.FromContext(streamCtx)
+	if !ok {
+		return nil
+	}
+	addr, ok := p.LocalAddr.(*connectionAddr)
+	if !ok {
+		return nil
+	}
+	return addr.connection
 }
 
 // closeConnection closes the connection that the stream of this context runs (or
@@ -152,22 +174,3 @@ func liveStreams(streamCtx context.Context) int {
 	}
 	return int(c.live.Load())
 }
-
-// TagConn puts the connection into the context of all its calls.
-func (cs *connections) TagConn(ctx context.Context, info *stats.ConnTagInfo) context.Context {
-	addr, ok := info.LocalAddr.(*connectionAddr)
-	if !ok {
-		return ctx
-	}
-	addr.connection.greeted.Store(true)
-	return context.WithValue(ctx, connectionKey{}, addr.connection)
-}
-
-// HandleConn needs nothing: Close says when a connection ends.
-func (cs *connections) HandleConn(context.Context, stats.ConnStats) {}
-
-// TagRPC needs nothing: a call's context comes from its connection's.
-func (cs *connections) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
-
-// HandleRPC needs nothing: countStream counts.
-func (cs *connections) HandleRPC(context.Context, stats.RPCStats) {}

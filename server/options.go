@@ -11,7 +11,7 @@ import (
 
 const (
 	// connectionTimeout bounds TLS and HTTP/2 handshakes.
-	connectionTimeout = 20 * time.Second
+	connectionTimeout = 10 * time.Second
 	// maxHeaderBytes bounds the metadata of a call; gRPC would take 16 MiB.
 	maxHeaderBytes = 64 * kib
 	// minPing is the shortest interval at which clients may ping. gRPC clients that
@@ -28,7 +28,7 @@ const (
 // serverOptions are the options of the gRPC server. Stream windows are left to
 // gRPC, which fits them to the connection, up to 16 MiB; a fixed size would turn
 // that off.
-func serverOptions(cfg Config, conns *connections, auxiliary context.Context) []grpc.ServerOption {
+func serverOptions(cfg Config, auxiliary context.Context) []grpc.ServerOption {
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(receiveLimit(cfg.Produce.MaxMessageBytes)),
 		// What is in the broker is delivered, whatever its size.
@@ -39,7 +39,6 @@ func serverOptions(cfg Config, conns *connections, auxiliary context.Context) []
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
 		// An idle connection keeps no write buffer.
 		grpc.SharedWriteBuffer(true),
-		grpc.StatsHandler(conns),
 		grpc.ChainStreamInterceptor(logStream(cfg.Logger), recoverStream(cfg.Logger), endWith(auxiliary)),
 		grpc.ChainUnaryInterceptor(logUnary(cfg.Logger), recoverUnary(cfg.Logger)),
 	}
