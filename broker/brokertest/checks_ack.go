@@ -22,7 +22,7 @@ var ackChecks = []Check{
 	},
 	{
 		Name:   "ack/of_messages_not_outstanding",
-		Quotes: []string{"ACKs of messages that this consumer doesn't have outstanding", "true does not say that the message exists"},
+		Quotes: []string{"ACKs of messages that this consumer doesn't have outstanding", "It answers false for text that isn't the ID"},
 		run:    checkAckOfOthers,
 	},
 	{

@@ -76,7 +76,7 @@ var brokerChecks = []Check{
 	{
 		Name: "broker/new_consumer_unreachable",
 		Quotes: []string{
-			"It returns within 10 seconds or when ctx ends", "CodeUnavailable means that the broker can't be reached",
+			"It returns within 10 seconds or when ctx ends", "Errors are *Error: CodeTopicNotFound names the topic, CodeUnavailable means",
 			"CodeUnavailable: the broker can't be reached", "Retryable says whether the same call can succeed later",
 			"IsRetryable reports whether",
 		},
@@ -86,7 +86,7 @@ var brokerChecks = []Check{
 	{
 		Name: "broker/new_consumer_bad_options",
 		Quotes: []string{
-			"Subscription is the name of the durable reading position. Required. ",
+			"Subscription is the name of the durable reading position", "Required",
 			"Topics are the topics to read, without repetitions", "CodeInvalidArgument: the message or an option",
 			"ConsumerOptions configure a Consumer",
 		},

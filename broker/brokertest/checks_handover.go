@@ -111,7 +111,9 @@ func checkHandoverByRelease(e *env) {
 		e.Errorf("%v were assigned to the second consumer before the first released them", got)
 	}
 	e.within(promptly, "Release", func() { h.first.Release(h.revoked...) })
-	h.first.awaitLost(h.revoked...)
+	if took := h.first.awaitLost(h.revoked...).Sub(h.at); took >= h.timeLeft {
+		e.Errorf("Release had no effect: the partition was lost after %v, when the time of %v was up", took, h.timeLeft)
+	}
 	h.second.awaitAssigned(1)
 	want := h.storedIn(h.revoked...)[3:]
 	h.second.awaitMessages(len(want))
