@@ -83,7 +83,9 @@ func isTimeout(err error) bool {
 
 func TestDrainEndsHealthAndReflectionStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t).onBufconn().start()
+		f := newFixture(t).onBufconn()
+		f.produce.holdDrain = make(chan struct{})
+		f.start()
 		conn := f.dial()
 		defer conn.Close()
 		watch, err := healthpb.NewHealthClient(conn).Watch(t.Context(), &healthpb.HealthCheckRequest{})
@@ -95,10 +97,12 @@ func TestDrainEndsHealthAndReflectionStreams(t *testing.T) {
 		synctest.Wait()
 
 		start := time.Now()
-		require.NoError(t, f.drain())
+		f.stop()
+		require.Equal(t, notServing, nextStatus(t, watch), "while the sides drain")
+		close(f.produce.holdDrain)
+		require.NoError(t, <-f.served)
 
-		require.Less(t, time.Since(start), f.cfg.DrainTimeout, "nobody waited for them")
-		require.Equal(t, notServing, nextStatus(t, watch))
+		require.Less(t, time.Since(start), f.cfg.DrainTimeout, "nobody waited for the streams")
 		_, err = watch.Recv()
 		require.Equal(t, codes.Unavailable, status.Code(err), "%v", err)
 		_, err = info.Recv()
