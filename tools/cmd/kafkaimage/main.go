@@ -13,12 +13,19 @@ import (
 )
 
 func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "kafkaimage:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	image, err := kafkaimage.Ensure(ctx, func(line string) { fmt.Fprintln(os.Stderr, "kafkaimage:", line) })
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "kafkaimage:", err)
-		os.Exit(1)
+		return err
 	}
 	fmt.Println(image.Name)
+	return nil
 }

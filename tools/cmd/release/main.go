@@ -32,15 +32,15 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, flag.Arg(0), *dryRun); err != nil {
+	if err := run(flag.Arg(0), *dryRun); err != nil {
 		fmt.Fprintln(os.Stderr, "release:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, version string, dryRun bool) error {
+func run(version string, dryRun bool) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	if err := checkChangelog(version); err != nil && !dryRun {
 		return err
 	}
