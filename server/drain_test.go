@@ -29,7 +29,9 @@ func TestDrainTellsClientsBeforeTheServicesAreDone(t *testing.T) {
 	stream, err := f.clientOn(conn).Consume(t.Context())
 	require.NoError(t, err)
 	<-f.consume.handling
-	require.Equal(t, connectivity.Ready, conn.GetState())
+	for state := conn.GetState(); state != connectivity.Ready; state = conn.GetState() {
+		require.True(t, conn.WaitForStateChange(t.Context(), state))
+	}
 
 	f.stop()
 
