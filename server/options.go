@@ -25,10 +25,11 @@ const (
 	minReceiveBytes = 64 * mib
 )
 
-// serverOptions are the options of the gRPC server. Stream windows are left to
+// serverOptions are the options of the gRPC server, whose streams that are not the
+// proxy's own end with auxiliary. Stream windows are left to
 // gRPC, which fits them to the connection, up to 16 MiB; a fixed size would turn
 // that off.
-func serverOptions(cfg Config, auxiliary context.Context) []grpc.ServerOption {
+func serverOptions(auxiliary context.Context, cfg Config) []grpc.ServerOption {
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(receiveLimit(cfg.Produce.MaxMessageBytes)),
 		// What is in the broker is delivered, whatever its size.
@@ -37,8 +38,6 @@ func serverOptions(cfg Config, auxiliary context.Context) []grpc.ServerOption {
 		grpc.ConnectionTimeout(connectionTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingIdle, Timeout: pingAnswer}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
-		// An idle connection keeps no write buffer.
-		grpc.SharedWriteBuffer(true),
 		grpc.ChainStreamInterceptor(logStream(cfg.Logger), recoverStream(cfg.Logger), endWith(auxiliary)),
 		grpc.ChainUnaryInterceptor(logUnary(cfg.Logger), recoverUnary(cfg.Logger)),
 	}

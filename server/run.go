@@ -57,7 +57,7 @@ func (s *Server) start(ctx context.Context, lis net.Listener) (*running, error) 
 	}
 	r.listener = r.connections.track(lis)
 	r.brokerWatch = &brokerWatch{broker: s.broker, health: r.health, log: s.log}
-	r.grpc = grpc.NewServer(serverOptions(s.cfg, auxiliary)...)
+	r.grpc = grpc.NewServer(serverOptions(auxiliary, s.cfg)...)
 	messageproxyv1.RegisterMessageProxyServer(r.grpc, r.proxy)
 	healthpb.RegisterHealthServer(r.grpc, r.health)
 	reflection.RegisterV1(r.grpc)

@@ -68,5 +68,13 @@ func (p program) greet(addr net.Addr, s config.Settings) {
   proxy  %s  (gRPC, without TLS)
   Kafka  %s  (embedded; Kafka's own tools can look here)
   data   %s
-`, addr, strings.Join(s.Kafka.Brokers, ","), data)
+`, reachableAt(addr), strings.Join(s.Kafka.Brokers, ","), data)
+}
+
+// reachableAt is the address to connect to from this machine.
+func reachableAt(addr net.Addr) string {
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return fmt.Sprintf("localhost:%d, from anywhere", tcp.Port)
+	}
+	return addr.String()
 }

@@ -184,13 +184,13 @@ func (l *loader) loadFile() error {
 func onlyOneDocument(data []byte) error {
 	decoder := goyaml.NewDecoder(bytes.NewReader(data))
 	var document goyaml.Node
-	if err := decoder.Decode(&document); err != nil {
-		return nil //nolint:nilerr // nothing in the file: the parser accepts that
+	for range 2 { // decoding goes on answering io.EOF after the end
+		err := decoder.Decode(&document)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
 	}
-	if err := decoder.Decode(&document); !errors.Is(err, io.EOF) {
-		return errors.New("it has a second document (after ---)")
-	}
-	return nil
+	return errors.New("it has a second document (after ---)")
 }
 
 // fileName is the file that --config names, or else the environment.

@@ -49,11 +49,13 @@ func TestMistakesAreExplained(t *testing.T) {
 		{"above the range", input{file: "consume:\n  handover_timeout: 6m"}, "proxy.yaml: consume.handover_timeout: 6m: must be at most 5m"},
 		{"negative", input{flags: []string{"--drain-timeout=-1s"}}, "--drain-timeout=-1s: must be more than 0"},
 		{
-			"contradiction with a default", input{flags: []string{"--ack-timeout=20m"}},
+			"contradiction with a default",
+			input{flags: []string{"--ack-timeout=20m"}},
 			"--ack-timeout=20m: must not be longer than consume.max_ack_timeout, 10m by default",
 		},
 		{
-			"contradiction of two places", input{env: []string{"MESSAGEPROXY_MAX_MESSAGE_BYTES=512MiB"}, file: "produce:\n  max_outstanding_bytes: 300MiB"},
+			"contradiction of two places",
+			input{env: []string{"MESSAGEPROXY_MAX_MESSAGE_BYTES=512MiB"}, file: "produce:\n  max_outstanding_bytes: 300MiB"},
 			"proxy.yaml: produce.max_outstanding_bytes: 300MiB: must not be less than MESSAGEPROXY_MAX_MESSAGE_BYTES=512MiB",
 		},
 	}
