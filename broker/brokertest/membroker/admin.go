@@ -2,6 +2,7 @@ package membroker
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/messageproxy/messageproxy/broker"
 )
@@ -42,6 +43,28 @@ func (b *Broker) DeleteTopic(name string) error {
 		s.wakeMembersLocked()
 	}
 	return nil
+}
+
+// Append stores messages directly, without a producer and whatever faults are in
+// force. It stops at the first that can't be stored.
+func (b *Broker) Append(messages ...*broker.OutgoingMessage) ([]broker.MessageReceipt, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	batch := &batch{}
+	outgoing := make([]outgoing, len(messages))
+	receipts := make([]broker.MessageReceipt, 0, len(messages))
+	var err error
+	for i, m := range messages {
+		outgoing[i].message, outgoing[i].accepted = m, time.Now()
+		if err = b.appendLocked(b.opts.MaxMessageBytes, &outgoing[i], batch); err != nil {
+			break
+		}
+	}
+	batch.finish()
+	for i := range batch.entries {
+		receipts = append(receipts, outgoing[i].receipt)
+	}
+	return receipts, err
 }
 
 // AddPartitions raises the number of partitions of a topic.

@@ -215,6 +215,9 @@ func (cur *cursor) persistLocked() {
 	}
 	cur.pending = cur.pending[:0]
 	cur.failed = false
+	if cur.base != base && cur.subscription.b.opts.DiscardAcked {
+		cur.partition.discardAcked()
+	}
 }
 
 // window is a queue of deliveries. Their indexes never change: the queue's head

@@ -2,6 +2,7 @@ package membroker_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -43,7 +44,7 @@ func (m *member) poll() {
 		for _, event := range events {
 			m.note(event)
 		}
-		if err != nil && ctx.Err() != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
 			return
 		}
 		if err != nil {
@@ -81,16 +82,19 @@ func (m *member) take() string {
 	return text
 }
 
+// outgoing makes messages for a partition.
+func outgoing(topic string, partition int32, values ...string) []*broker.OutgoingMessage {
+	messages := make([]*broker.OutgoingMessage, 0, len(values))
+	for _, value := range values {
+		messages = append(messages, &broker.OutgoingMessage{Topic: topic, Partition: partition, Value: []byte(value)})
+	}
+	return messages
+}
+
 func produce(t *testing.T, b *membroker.Broker, topic string, partition int32, values ...string) {
 	t.Helper()
-	p, err := b.NewProducer(t.Context(), broker.ProducerOptions{})
+	_, err := b.Append(outgoing(topic, partition, values...)...)
 	require.NoError(t, err)
-	for _, value := range values {
-		p.ProduceAsync(&broker.OutgoingMessage{Topic: topic, Partition: partition, Value: []byte(value)},
-			func(_ broker.MessageReceipt, err error) { require.NoError(t, err) })
-	}
-	require.NoError(t, p.Flush(t.Context()))
-	require.NoError(t, p.Close())
 }
 
 func TestProducedMessagesArriveInOrderAndUnackedOnesAgain(t *testing.T) {

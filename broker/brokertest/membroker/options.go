@@ -19,6 +19,9 @@ type Options struct {
 	// MaxMessageBytes is the largest message (key, value, headers) that the broker
 	// stores. Zero means 64 MiB.
 	MaxMessageBytes int
+	// DiscardAcked drops messages that every subscription which has a position in
+	// their partition has ACKed, so that a benchmark can run for long.
+	DiscardAcked bool
 
 	// AckDelay is how long after Ack an ACK becomes durable, if its partition isn't
 	// released and the consumer isn't closed before. Zero means at once.

@@ -56,7 +56,13 @@ func (b *Broker) storeOneLocked(opts broker.ProducerOptions, o *outgoing, batch 
 		}
 		return lost == unknownWithoutMessage
 	}
-	if o.err = b.appendLocked(opts, o, batch); o.err != nil {
+	if b.faults.produce != nil {
+		o.err = b.faults.produce(o.message)
+	}
+	if o.err == nil {
+		o.err = b.appendLocked(opts.MaxMessageBytes, o, batch)
+	}
+	if o.err != nil {
 		return true
 	}
 	switch lost {
@@ -70,17 +76,13 @@ func (b *Broker) storeOneLocked(opts broker.ProducerOptions, o *outgoing, batch 
 }
 
 // appendLocked writes a message to its log, or returns why it can't be stored.
-func (b *Broker) appendLocked(opts broker.ProducerOptions, o *outgoing, batch *batch) error {
+func (b *Broker) appendLocked(limit int, o *outgoing, batch *batch) error {
 	m := o.message
-	if b.faults.produce != nil {
-		if err := b.faults.produce(m); err != nil {
-			return err
-		}
-	}
+	limit = min(limit, b.opts.MaxMessageBytes)
 	if m.Partition != broker.AnyPartition && b.opts.Without.ExplicitPartition {
 		return unsupported("a message can't name its partition")
 	}
-	if size, limit := m.Size(), min(b.opts.MaxMessageBytes, opts.MaxMessageBytes); size > limit {
+	if size := m.Size(); size > limit {
 		return &broker.Error{
 			Code: broker.CodeMessageTooLarge, Topic: m.Topic, Partition: broker.AnyPartition,
 			Message: fmt.Sprintf("the message has %d bytes of key, value and headers, the limit is %d", size, limit),

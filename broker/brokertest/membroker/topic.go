@@ -97,6 +97,21 @@ func (p *partition) wakeReaders() {
 	}
 }
 
+// discardAcked drops what no subscription can ask for again, once that is at least
+// half of the log, so that it costs little.
+func (p *partition) discardAcked() {
+	needed := p.end
+	for _, cur := range p.cursors {
+		if cur.positioned {
+			needed = min(needed, cur.base)
+		}
+	}
+	if n := p.index(needed); n >= 1000 && n >= len(p.messages)/2 {
+		p.messages = append(make([]broker.Message, 0, len(p.messages)), p.messages[n:]...)
+		p.start = max(p.start, needed)
+	}
+}
+
 func (p *partition) appendID(to []byte, position uint64) []byte {
 	return strconv.AppendUint(append(to, p.idPrefix...), position, 10)
 }
