@@ -31,7 +31,7 @@ bench-smoke: ## Run every benchmark once
 	$(GO) test -tags synctests -run '^$$' -bench . -benchtime 1x $(filter-out ./integration/...,$(PACKAGES))
 
 .PHONY: check
-check: check-format lint check-api ## Run every check but the tests
+check: check-format check-tidy lint check-api ## Run every check but the tests
 
 .PHONY: lint
 lint: $(BIN)/golangci-lint ## Lint every module
@@ -41,6 +41,10 @@ lint: $(BIN)/golangci-lint ## Lint every module
 .PHONY: check-format
 check-format: $(BIN)/golangci-lint
 	$(BIN)/golangci-lint fmt --diff
+
+.PHONY: check-tidy
+check-tidy:
+	for module in $(PACKAGES:/...=); do (cd $$module && GOWORK=off $(GO) mod tidy -diff) || exit; done
 
 .PHONY: check-api
 check-api: $(BIN)/buf $(BIN)/protoc-gen-go ## Check the wire contract and the code generated from it
