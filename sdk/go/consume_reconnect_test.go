@@ -74,8 +74,9 @@ func TestWithdrawnAtOnceCancelsHandlers(t *testing.T) {
 		}
 		assert.Len(t, server.Held("s"), 2)
 		c.cancel()
-		<-c.done
-	}, messageproxy.WithClientName("c"))
+		server.CutConnections() // ends the handler that waits for it
+		require.NoError(t, <-c.done)
+	})
 }
 
 func TestWithdrawnWithTimeLeft(t *testing.T) {

@@ -28,7 +28,7 @@ func main() {
 	defer cancel()
 	if err := demo(ctx, *binary, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "\nThe demo failed:", err)
-		os.Exit(1) //nolint:gocritic // everything is stopped by now
+		os.Exit(1)
 	}
 }
 

@@ -43,7 +43,7 @@ func story(ctx context.Context, addr string, out io.Writer) error {
 
 	board := newBoard(names)
 	crew := startWorkers(ctx, client, board)
-	defer crew.stopAll()
+	defer func() { _ = crew.stopAll() }() // it told its errors before
 	fmt.Fprintf(out, "\n%s join the subscription %q, which shares the topic's partitions among them\n", strings.Join(names, ", "), subscription)
 	if err := board.await(ctx, func() bool { return board.sharedAmong(0, 1, 2) }); err != nil {
 		return fmt.Errorf("waiting for the partitions to be shared: %w", err)
