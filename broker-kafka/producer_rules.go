@@ -30,6 +30,7 @@ type topicRules struct {
 // The settings of a topic that make its rules.
 const (
 	configMaxBytes      = "max.message.bytes"
+	configBrokerBytes   = "message.max.bytes" // the embedded Kafka's name for a limit that the topic has from the broker
 	configCleanup       = "cleanup.policy"
 	configTimestampType = "message.timestamp.type"
 	configMaxPast       = "message.timestamp.before.max.ms"
@@ -46,7 +47,7 @@ func fetchRules(ctx context.Context, cl *kgo.Client, topics []string) (rules map
 		r.ResourceType = kmsg.ConfigResourceTypeTopic
 		r.ResourceName = name
 		r.ConfigNames = []string{
-			configMaxBytes, configCleanup, configTimestampType, configMaxPast, configMaxFuture, configMaxDifference,
+			configMaxBytes, configBrokerBytes, configCleanup, configTimestampType, configMaxPast, configMaxFuture, configMaxDifference,
 		}
 		req.Resources = append(req.Resources, r)
 	}
@@ -71,10 +72,20 @@ func fetchRules(ctx context.Context, cl *kgo.Client, topics []string) (rules map
 
 func rulesOf(configs []kmsg.DescribeConfigsResponseResourceConfig) topicRules {
 	values := make(map[string]string, len(configs))
+	brokerBytes, ownBytes := "", false
 	for i := range configs {
-		if c := &configs[i]; c.Value != nil {
+		c := &configs[i]
+		switch {
+		case c.Value == nil:
+		case c.Name == configBrokerBytes:
+			brokerBytes = *c.Value
+		default:
 			values[c.Name] = *c.Value
+			ownBytes = ownBytes || c.Name == configMaxBytes && c.Source == kmsg.ConfigSourceDynamicTopicConfig
 		}
+	}
+	if brokerBytes != "" && !ownBytes {
+		values[configMaxBytes] = brokerBytes
 	}
 	rules := topicRules{maxBatchBytes: defaultMaxBatchBytes}
 	if n, err := strconv.ParseInt(values[configMaxBytes], 10, 32); err == nil && n > 0 {
