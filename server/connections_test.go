@@ -1,20 +1,46 @@
 package server
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"math/big"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
 )
 
-// overEachListener runs a test over memory, where all addresses are equal, and
-// over TCP.
+// overEachListener runs a test over memory, where all addresses are equal, over
+// TCP, and over TLS, where gRPC gets the connection wrapped up.
 func overEachListener(t *testing.T, test func(t *testing.T, f *fixture)) {
 	t.Run("bufconn", func(t *testing.T) { test(t, newFixture(t).onBufconn()) })
 	t.Run("tcp", func(t *testing.T) { test(t, newFixture(t).onTCP()) })
+	t.Run("tls", func(t *testing.T) { test(t, newFixture(t).onTCP().withTLS()) })
+}
+
+// withTLS has the server speak TLS, as ServerOptions of a caller would.
+func (f *fixture) withTLS() *fixture {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(f.t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"server"}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
+	require.NoError(f.t, err)
+	certificate, err := x509.ParseCertificate(der)
+	require.NoError(f.t, err)
+	roots := x509.NewCertPool()
+	roots.AddCert(certificate)
+	f.creds = credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: "server"})
+	f.cfg.ServerOptions = append(f.cfg.ServerOptions, grpc.Creds(credentials.NewServerTLSFromCert(
+		&tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private})))
+	return f
 }
 
 // arrivals has a side tell the test about each of its streams.

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
@@ -135,6 +136,7 @@ type fixture struct {
 
 	listen func(ctx context.Context, addr string) (net.Conn, error) // dials the listener
 	lis    net.Listener
+	creds  credentials.TransportCredentials // of clients
 	server *Server
 	stop   context.CancelFunc
 	served chan error
@@ -142,7 +144,7 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	f := &fixture{
-		t: t, broker: &fakeBroker{}, cfg: DefaultConfig(), logs: &logRecorder{},
+		t: t, creds: insecure.NewCredentials(), broker: &fakeBroker{}, cfg: DefaultConfig(), logs: &logRecorder{},
 		produce: newFakeSide(untilDrain[produceStream]),
 		consume: newFakeSide(untilDrain[consumeStream]),
 		served:  make(chan error, 1),
@@ -198,9 +200,9 @@ func (f *fixture) drain() error {
 	return <-f.served
 }
 
-func (f *fixture) dial() *grpc.ClientConn {
-	conn, err := grpc.NewClient("passthrough:///server", grpc.WithContextDialer(f.listen),
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
+func (f *fixture) dial(options ...grpc.DialOption) *grpc.ClientConn {
+	options = append(options, grpc.WithContextDialer(f.listen), grpc.WithTransportCredentials(f.creds))
+	conn, err := grpc.NewClient("passthrough:///server", options...)
 	require.NoError(f.t, err)
 	f.t.Cleanup(func() { _ = conn.Close() })
 	return conn

@@ -26,9 +26,8 @@ const (
 )
 
 // serverOptions are the options of the gRPC server, whose streams that are not the
-// proxy's own end with auxiliary. Stream windows are left to
-// gRPC, which fits them to the connection, up to 16 MiB; a fixed size would turn
-// that off.
+// proxy's own end with auxiliary. Stream windows are left to gRPC, which fits them
+// to the connection, up to 16 MiB; a fixed size would turn that off.
 func serverOptions(auxiliary context.Context, cfg Config) []grpc.ServerOption {
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(receiveLimit(cfg.Produce.MaxMessageBytes)),

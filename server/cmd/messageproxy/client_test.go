@@ -39,9 +39,9 @@ func produce(t *testing.T, conn *grpc.ClientConn, n int) produceClient {
 }
 
 // subscribe joins the subscription billing.
-func subscribe(t *testing.T, conn *grpc.ClientConn) consumeClient {
+func subscribe(t *testing.T, conn *grpc.ClientConn, options ...grpc.CallOption) consumeClient {
 	t.Helper()
-	stream, err := messageproxyv1.NewMessageProxyClient(conn).Consume(inTime(t))
+	stream, err := messageproxyv1.NewMessageProxyClient(conn).Consume(inTime(t), options...)
 	require.NoError(t, err)
 	require.NoError(t, stream.Send(&messageproxyv1.ConsumeRequest{Request: &messageproxyv1.ConsumeRequest_Subscribe{
 		Subscribe: &messageproxyv1.SubscribeRequest{Subscription: "billing", Topics: []string{"orders"}},

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"net"
 	"path/filepath"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
@@ -94,6 +96,45 @@ func TestDevKeepsItsDataInADataDir(t *testing.T) {
 	require.NoError(t, consuming.CloseSend())
 	again.signal(syscall.SIGTERM)
 	require.Zero(t, again.exitCode())
+}
+
+func TestDevTakesLargeMessagesBothWays(t *testing.T) {
+	p := startDev(t)
+	conn := dial(t, p.waitLog("listening"))
+	client := messageproxyv1.NewMessageProxyClient(conn)
+	large := bytes.Repeat([]byte("0123456789abcdef"), 15<<20/16)
+	producing, err := client.Produce(inTime(t))
+	require.NoError(t, err)
+	require.NoError(t, producing.Send(&messageproxyv1.ProduceRequest{Messages: []*messageproxyv1.OutgoingMessage{
+		{Sequence: 1, Topic: "orders", Value: make([]byte, 16<<20+1)},
+		{Sequence: 2, Topic: "orders", Value: large},
+	}}))
+	results := make(map[uint64]*messageproxyv1.ProduceResult)
+	for len(results) < 2 {
+		response, err := producing.Recv()
+		require.NoError(t, err)
+		for _, r := range response.GetResults() {
+			results[r.GetSequence()] = r
+		}
+	}
+	require.Equal(t, messageproxyv1.ErrorCode_ERROR_CODE_MESSAGE_TOO_LARGE, results[1].GetError().GetCode())
+	require.NotNil(t, results[2].GetReceipt(), "%v", results[2].GetError())
+
+	consuming := subscribe(t, conn, grpc.MaxCallRecvMsgSize(1<<30))
+	for {
+		response, err := consuming.Recv()
+		require.NoError(t, err)
+		if batch := response.GetBatch(); batch != nil {
+			got := batch.GetPartitions()[0].GetMessages()
+			require.Len(t, got, 1)
+			require.True(t, bytes.Equal(large, got[0].GetValue()))
+			ack(t, consuming, got[0].GetId())
+			break
+		}
+	}
+	require.NoError(t, consuming.CloseSend())
+	p.signal(syscall.SIGTERM)
+	require.Zero(t, p.exitCode())
 }
 
 func TestServeWaitsForAKafkaThatCannotBeReached(t *testing.T) {
