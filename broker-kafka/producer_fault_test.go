@@ -1,0 +1,328 @@
+package kafka
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/messageproxy/messageproxy/broker"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+const shortTimeout = 500 * time.Millisecond
+
+func (e *produceEnv) fault(key kmsg.Key, err *kerr.Error, count int) *kfake.FaultHandle {
+	return e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: err, Count: count})
+}
+
+func TestWhatWasNeverSentFailsAfterTheTimeout(t *testing.T) {
+	e := newProduceEnv(t, nil)
+	e.topic("orders", 1)
+	for name, known := range map[string]bool{"topic not known yet": false, "topic known": true} {
+		t.Run(name, func(t *testing.T) {
+			p := e.producer(broker.ProducerOptions{Timeout: shortTimeout})
+			want := len(e.records("orders"))
+			if known {
+				produce(t, p, message("orders", "first")).mustStore()
+				want++
+			}
+			e.net.setCut(true)
+			for _, a := range produce(t, p, messages("orders", 10)...).await() {
+				require.ErrorIs(t, a.err, broker.CodeUnavailable)
+				assert.True(t, broker.IsRetryable(a.err))
+				assert.GreaterOrEqual(t, a.after, shortTimeout)
+			}
+			e.net.setCut(false)
+			produce(t, p, message("orders", "last")).mustStore()
+			assert.Len(t, e.records("orders"), want+1)
+		})
+	}
+}
+
+func TestABrokerThatDoesNotAnswerIsUnavailable(t *testing.T) {
+	e := newProduceEnv(t, nil)
+	e.topic("orders", 1)
+	p := e.producer(broker.ProducerOptions{Timeout: shortTimeout})
+	e.net.setDeaf(true)
+	a := produce(t, p, message("orders", "v")).await()[0]
+	require.ErrorIs(t, a.err, broker.CodeUnavailable)
+	assert.Less(t, a.after, 5*time.Second)
+	e.net.setDeaf(false)
+	produce(t, p, message("orders", "later")).mustStore()
+	assert.Len(t, e.records("orders"), 1)
+}
+
+// The broker has the message, its answer is lost: neither the timeout nor a later
+// error may call it failed, and when the broker answers again it is found stored,
+// once.
+func TestALostAnswerIsAwaited(t *testing.T) {
+	e := newProduceEnv(t, nil)
+	e.topic("orders", 1)
+	p := e.producer(broker.ProducerOptions{Timeout: shortTimeout})
+	produce(t, p, message("orders", "first")).mustStore()
+	e.net.setDeaf(true)
+	r := produce(t, p, message("orders", "second"))
+	e.awaitStored("orders", 2)
+	behind := produce(t, p, message("orders", "third"))
+	time.Sleep(3 * shortTimeout) // nothing may happen, for longer than the timeout
+	assert.Zero(t, r.count())
+	e.net.setDeaf(false)
+	r.mustStore()
+	a := behind.await()[0]
+	want := []string{"first", "second"}
+	if a.err == nil {
+		want = append(want, "third")
+	} else {
+		require.ErrorIs(t, a.err, broker.CodeUnavailable)
+	}
+	assert.Equal(t, want, e.stored("orders")[0])
+}
+
+func (e *produceEnv) awaitStored(topic string, n int64) {
+	e.Helper()
+	require.Eventually(e, func() bool {
+		return e.cluster.PartitionInfo(topic, 0).HighWatermark >= n
+	}, patience, time.Millisecond)
+}
+
+// A lost answer, and then an answer that refuses the message: the library calls
+// the message failed, but it may be (here: is) stored.
+func TestALostAnswerBeforeARefusalLeavesDoubt(t *testing.T) {
+	e := newProduceEnv(t, nil)
+	e.topic("orders", 1)
+	p := e.producer(broker.ProducerOptions{})
+	produce(t, p, message("orders", "first")).mustStore()
+	e.net.setDeaf(true)
+	r := produce(t, p, message("orders", "second"))
+	e.awaitStored("orders", 2)
+	e.fault(kmsg.Produce, kerr.TopicAuthorizationFailed, -1)
+	e.net.setDeaf(false)
+	require.ErrorIs(t, r.await()[0].err, broker.CodeUnknownOutcome)
+	require.ErrorIs(t, produce(t, p, message("orders", "third")).await()[0].err, broker.CodePermissionDenied,
+		"of a message that came later nothing is in doubt")
+	assert.Equal(t, []string{"first", "second"}, e.stored("orders")[0])
+}
+
+// Errors by which a broker says that it has written the message down, but can't
+// vouch for it.
+func TestAnAnswerThatLeavesDoubt(t *testing.T) {
+	for _, first := range []*kerr.Error{kerr.RequestTimedOut, kerr.NotEnoughReplicasAfterAppend} {
+		t.Run(first.Message, func(t *testing.T) {
+			e := newProduceEnv(t, nil)
+			e.topic("orders", 1)
+			p := e.producer(broker.ProducerOptions{})
+			produce(t, p, message("orders", "first")).mustStore()
+			e.fault(kmsg.Produce, first, 1)
+			refuse := e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.InvalidRecord, Count: -1})
+			r := produce(t, p, message("orders", "second"))
+			require.ErrorIs(t, r.await()[0].err, broker.CodeUnknownOutcome)
+			refuse.Remove()
+			assert.Equal(t, []string{"first", "second"}, e.stored("orders")[0])
+		})
+	}
+}
+
+func TestARefusalIsCertain(t *testing.T) {
+	for refusal, code := range map[*kerr.Error]broker.Code{
+		kerr.TopicAuthorizationFailed: broker.CodePermissionDenied,
+		kerr.InvalidRecord:            broker.CodeInvalidArgument,
+		kerr.InvalidTimestamp:         broker.CodeInvalidArgument,
+		kerr.MessageTooLarge:          broker.CodeMessageTooLarge,
+		kerr.CorruptMessage:           broker.CodeInvalidArgument,
+	} {
+		t.Run(refusal.Message, func(t *testing.T) {
+			e := newProduceEnv(t, nil)
+			e.topic("orders", 1)
+			p := e.producer(broker.ProducerOptions{})
+			produce(t, p, message("orders", "first")).mustStore()
+			fault := e.fault(kmsg.Produce, refusal, -1)
+			err := produce(t, p, message("orders", "second")).await()[0].err
+			require.ErrorIs(t, err, code)
+			assert.ErrorContains(t, err, `topic "orders" partition 0`)
+			fault.Remove()
+			produce(t, p, message("orders", "third")).mustStore()
+			assert.Equal(t, []string{"first", "third"}, e.stored("orders")[0])
+		})
+	}
+}
+
+func TestTroubleThatPassesIsWaitedFor(t *testing.T) {
+	for _, trouble := range []*kerr.Error{
+		kerr.NotEnoughReplicas, kerr.NotEnoughReplicasAfterAppend, kerr.RequestTimedOut, kerr.NotLeaderForPartition,
+		kerr.KafkaStorageError, kerr.OutOfOrderSequenceNumber, kerr.UnknownProducerID, kerr.InvalidProducerEpoch,
+	} {
+		t.Run(trouble.Message, func(t *testing.T) {
+			e := newProduceEnv(t, nil)
+			e.topic("orders", 1)
+			p := e.producer(broker.ProducerOptions{})
+			produce(t, p, message("orders", "first")).mustStore()
+			e.fault(kmsg.Produce, trouble, 3)
+			produce(t, p, message("orders", "second"), message("orders", "third")).mustStore()
+			assert.Equal(t, []string{"first", "second", "third"}, e.stored("orders")[0])
+		})
+	}
+}
+
+func TestTroubleThatLastsIsUnavailable(t *testing.T) {
+	e := newProduceEnv(t, nil)
+	e.topic("orders", 1)
+	p := e.producer(broker.ProducerOptions{Timeout: shortTimeout})
+	produce(t, p, message("orders", "first")).mustStore()
+	fault := e.fault(kmsg.Produce, kerr.NotEnoughReplicas, -1)
+	a := produce(t, p, message("orders", "second")).await()[0]
+	require.ErrorIs(t, a.err, broker.CodeUnavailable)
+	assert.GreaterOrEqual(t, a.after, shortTimeout)
+	fault.Remove()
+	produce(t, p, message("orders", "third")).mustStore()
+	assert.Equal(t, []string{"first", "third"}, e.stored("orders")[0])
+}
+
+// The client library gives up for good on a producer id after an answer that it
+// doesn't think worth retrying.
+func TestAProducerIDThatCannotBeHadIsAskedForAgain(t *testing.T) {
+	for _, refusal := range []*kerr.Error{kerr.UnknownServerError, kerr.ClusterAuthorizationFailed} {
+		t.Run(refusal.Message, func(t *testing.T) {
+			e := newProduceEnv(t, nil)
+			e.topic("orders", 1)
+			p := e.producer(broker.ProducerOptions{})
+			fault := e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: refusal, Count: -1, TopLevel: true})
+			code := broker.CodeOf(produce(t, p, message("orders", "v")).await()[0].err)
+			assert.Contains(t, []broker.Code{broker.CodeUnavailable, broker.CodePermissionDenied}, code)
+			fault.Remove()
+			require.Eventually(t, func() bool {
+				return produce(t, p, message("orders", "later")).await()[0].err == nil
+			}, patience, 50*time.Millisecond)
+			produce(t, p, messages("orders", 100)...).mustStore()
+			assert.Equal(t, "later", e.stored("orders")[0][0])
+		})
+	}
+}
+
+func TestALeaderThatMovesIsFollowed(t *testing.T) {
+	e := newProduceEnv(t, nil, kfake.NumBrokers(3))
+	e.topic("orders", 3)
+	p := e.producer(broker.ProducerOptions{})
+	var all []*results
+	for i := range 50 {
+		m := messages("orders", 20)
+		for j := range m {
+			m[j].Key, m[j].Value = []byte("k"), fmt.Append(nil, i*20+j)
+		}
+		all = append(all, produce(t, p, m...))
+		if i%10 == 5 {
+			e.cluster.ShufflePartitionLeaders()
+		}
+	}
+	for _, r := range all {
+		r.mustStore()
+	}
+	for _, values := range e.stored("orders") {
+		require.Len(t, values, 1000)
+		for i, v := range values {
+			require.Equal(t, fmt.Sprint(i), v)
+		}
+	}
+}
+
+// Connections are cut again and again; whatever is answered is true, nothing is
+// stored twice, and order holds.
+func TestCutsUnderLoad(t *testing.T) {
+	e := newProduceEnv(t, nil)
+	e.topic("orders", 1)
+	p := e.producer(broker.ProducerOptions{})
+	produce(t, p, message("orders", "first")).mustStore()
+	var all []*results
+	for i := range 30 {
+		m := messages("orders", 50)
+		for j := range m {
+			m[j].Value = fmt.Append(nil, i*50+j)
+		}
+		all = append(all, produce(t, p, m...))
+		e.net.setCut(i%2 == 0)
+		time.Sleep(2 * time.Millisecond) // lets some of it through
+	}
+	e.net.setCut(false)
+	want := []string{"first"}
+	for i, r := range all {
+		for j, a := range r.await() {
+			if a.err == nil {
+				want = append(want, fmt.Sprint(i*50+j))
+			}
+		}
+	}
+	got := e.stored("orders")[0]
+	assert.Equal(t, want, got)
+	assert.Len(t, slices.Compact(slices.Sorted(slices.Values(got))), len(got))
+}
+
+func TestCloseWithLostAnswers(t *testing.T) {
+	e := newProduceEnv(t, nil)
+	e.topic("orders", 2)
+	p := e.producer(broker.ProducerOptions{})
+	first := message("orders", "first")
+	first.Partition = 0
+	produce(t, p, first).mustStore()
+	e.net.setDeaf(true)
+	sent := message("orders", "sent")
+	sent.Partition = 0
+	r := produce(t, p, sent)
+	e.awaitStored("orders", 2)
+	begin := time.Now()
+	require.NoError(t, p.Close())
+	assert.Less(t, time.Since(begin), 5*time.Second)
+	require.ErrorIs(t, r.await()[0].err, broker.CodeUnknownOutcome)
+}
+
+func TestCloseOfWhatWasNeverSent(t *testing.T) {
+	e := newProduceEnv(t, nil)
+	e.topic("orders", 1)
+	for _, known := range []bool{true, false} {
+		p := e.producer(broker.ProducerOptions{})
+		if known {
+			produce(t, p, message("orders", "first")).mustStore()
+		}
+		e.net.setCut(true)
+		r := produce(t, p, messages("orders", 10)...)
+		require.NoError(t, p.Close())
+		for _, a := range r.await() {
+			require.ErrorIs(t, a.err, broker.ErrClosed)
+		}
+		e.net.setCut(false)
+	}
+	assert.Equal(t, []string{"first"}, e.stored("orders")[0])
+}
+
+func TestPing(t *testing.T) {
+	e := newProduceEnv(t, nil)
+	ctx := t.Context()
+	require.NoError(t, e.broker.Ping(ctx))
+	e.net.setCut(true)
+	e.pingFails(5 * time.Second)
+	e.net.setCut(false)
+	require.Eventually(t, func() bool { return e.broker.Ping(ctx) == nil }, patience, 10*time.Millisecond)
+	e.net.setDeaf(true)
+	e.pingFails(200 * time.Millisecond)
+	e.net.setDeaf(false)
+	require.Eventually(t, func() bool { return e.broker.Ping(ctx) == nil }, patience, 10*time.Millisecond)
+
+	require.NoError(t, e.broker.Close())
+	require.ErrorIs(t, e.broker.Ping(ctx), broker.ErrClosed)
+	require.NoError(t, e.broker.Close())
+}
+
+func (e *produceEnv) pingFails(limit time.Duration) {
+	e.Helper()
+	ctx, cancel := contextWithTimeout(e.T, limit)
+	defer cancel()
+	begin := time.Now()
+	err := e.broker.Ping(ctx)
+	require.ErrorIs(e, err, broker.CodeUnavailable)
+	assert.Less(e, time.Since(begin), limit+time.Second)
+	assert.True(e, strings.Contains(err.Error(), "can't be reached"), err)
+}
