@@ -412,20 +412,23 @@ func checkNeverBlocks(e *env) {
 	}
 }
 
+// checkProduceTimeout uses a producer that never had a connection, so that it is
+// certain of its messages.
 func checkProduceTimeout(e *env) {
 	topic := e.topic(1)
 	const timeout = time.Second
-	p := e.openProducer(broker.ProducerOptions{Timeout: timeout})
-	old := numbered(topic, "key", 1)[0]
-	old.Timestamp = time.Now().Add(-time.Hour) // doesn't count
-	e.store(p, old)
+	messages := numbered(topic, "key", 3)
+	for _, m := range messages {
+		m.Timestamp = time.Now().Add(-time.Hour) // doesn't count
+	}
+	e.store(e.openProducer(broker.ProducerOptions{Timeout: 10 * timeout}), messages[0])
 	e.SetReachable(e, false)
+	p := e.openProducer(broker.ProducerOptions{Timeout: timeout})
 	begin := time.Now()
 	answers := newAnswers(e, 2)
-	p.ProduceAsync(old, answers.callback(0))
-	p.ProduceAsync(numbered(topic, "key", 2)[1], answers.callback(1))
-	// Messages that may have reached the broker just before can take longer.
-	for i, a := range answers.await(e.h.Patience) {
+	p.ProduceAsync(messages[1], answers.callback(0))
+	p.ProduceAsync(messages[2], answers.callback(1))
+	for i, a := range answers.await(timeout + contractLimit + grace) {
 		e.assertCode(fmt.Sprintf("message %d after the timeout", i), a.err, broker.CodeUnavailable)
 		if took := a.at.Sub(begin); took < timeout*9/10 {
 			e.Errorf("message %d failed after %v, before its timeout of %v", i, took, timeout)

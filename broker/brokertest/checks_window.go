@@ -28,26 +28,50 @@ var windowChecks = []Check{
 	},
 }
 
-// awaitFull waits until a partition's window is full and returns its messages.
-func (e *env) awaitFull(r *reader, atHand, window int) []received {
+// The sizes of the messages: big ones, of which one fetch brings few, for small
+// windows, and smaller ones for the default window.
+const (
+	bigMessage   = 16 << 10
+	smallMessage = 1 << 10
+)
+
+// awaitFull waits until a partition's window is full and returns all messages.
+func (e *env) awaitFull(r *reader, atHand, window, size int) []received {
 	e.Helper()
 	r.awaitMessages(atHand + window)
 	e.pause()
 	got := r.all()
-	if n := len(got) - atHand; n > window+e.h.Overshoot {
-		e.Fatalf("%d messages are outstanding, the window is %d and one fetch brings %d more at most", n, window, e.h.Overshoot)
-	}
+	e.assertOutstanding(len(got)-atHand, window, size)
 	return got
+}
+
+func (e *env) assertOutstanding(n, window, size int) {
+	e.Helper()
+	if overshoot := e.h.Overshoot(size); n > window+overshoot {
+		e.Fatalf("%d messages are outstanding, the window is %d and one fetch brings %d more at most", n, window, overshoot)
+	}
+}
+
+// ackToTheEnd ACKs whatever comes until there is nothing left.
+func (e *env) ackToTheEnd(r *reader, acked, window, size int, want []stored) {
+	e.Helper()
+	for acked < len(want) {
+		got := r.awaitMessages(min(acked+window/2, len(want)))
+		e.assertOutstanding(len(got)-acked, window, size)
+		r.ack(got[acked:]...)
+		acked = len(got)
+	}
+	e.assertSame("through the window", r.all(), want)
 }
 
 func checkWindow(e *env) {
 	topic := e.topic(1)
 	const window = 10
-	want := e.produce(topic, 5*window+10*e.h.Overshoot)
+	want := e.produceSized(topic, 5*window+5*e.h.Overshoot(bigMessage), bigMessage)
 	r := e.join(broker.ConsumerOptions{
 		Subscription: e.unique("subscription"), Topics: []string{topic}, PartitionWindow: window,
 	})
-	got := e.awaitFull(r, 0, window)
+	got := e.awaitFull(r, 0, window, bigMessage)
 	above := len(got) - window/2 - 1 // one more than half is left
 	r.ack(got[:above]...)
 	e.pause()
@@ -56,34 +80,25 @@ func checkWindow(e *env) {
 	}
 	r.ack(got[above])
 	r.awaitMessages(len(got) + 1)
-	// From here on to the end, however it is ACKed.
-	for acked := above + 1; acked < len(want); {
-		got = r.awaitMessages(min(acked+window/2, len(want)))
-		if n := len(got) - acked; n > window+e.h.Overshoot {
-			e.Fatalf("%d messages are outstanding, the window is %d", n, window)
-		}
-		r.ack(got[acked:]...)
-		acked = len(got)
-	}
-	e.assertSame("through a small window", r.all(), want)
+	e.ackToTheEnd(r, above+1, window, bigMessage, want)
 }
 
 func checkDefaultWindow(e *env) {
 	topic := e.topic(1)
-	want := e.produce(topic, 1500+e.h.Overshoot)
+	const window = 1000
+	want := e.produceSized(topic, window+500+2*e.h.Overshoot(smallMessage), smallMessage)
 	r := e.join(broker.ConsumerOptions{Subscription: e.unique("subscription"), Topics: []string{topic}})
-	got := e.awaitFull(r, 0, 1000)
-	r.ack(got...)
-	e.assertSame("through the default window", r.awaitMessages(len(want)), want)
+	e.awaitFull(r, 0, window, smallMessage)
+	e.ackToTheEnd(r, 0, window, smallMessage, want)
 }
 
 func checkWindowIsPerPartition(e *env) {
 	topic, other := e.topic(1), e.topic(1)
-	e.produce(topic, 30+2*e.h.Overshoot)
+	e.produceSized(topic, 30+2*e.h.Overshoot(bigMessage), bigMessage)
 	r := e.join(broker.ConsumerOptions{
 		Subscription: e.unique("subscription"), Topics: []string{topic, other}, PartitionWindow: 10,
 	})
-	full := e.awaitFull(r, 0, 10)
+	full := e.awaitFull(r, 0, 10, bigMessage)
 	for range 3 {
 		atHand := len(r.all())
 		want := e.produce(other, 5)
@@ -98,11 +113,11 @@ func checkWindowIsPerPartition(e *env) {
 
 func checkWindowAndPause(e *env) {
 	topic := e.topic(1)
-	want := e.produce(topic, 30+2*e.h.Overshoot)
+	want := e.produceSized(topic, 30+3*e.h.Overshoot(bigMessage), bigMessage)
 	r := e.join(broker.ConsumerOptions{
 		Subscription: e.unique("subscription"), Topics: []string{topic}, PartitionWindow: 10,
 	})
-	got := e.awaitFull(r, 0, 10)
+	got := e.awaitFull(r, 0, 10, bigMessage)
 	r.PausePartitions(got[0].partition)
 	r.ack(got...)
 	e.pause()
@@ -110,7 +125,7 @@ func checkWindowAndPause(e *env) {
 		e.Errorf("a partition that is paused goes on when its window is free: %d more messages", n-len(got))
 	}
 	r.ResumePartitions(got[0].partition)
-	more := e.awaitFull(r, len(got), 10)
+	more := e.awaitFull(r, len(got), 10, bigMessage)
 	r.PausePartitions(got[0].partition)
 	r.ResumePartitions(got[0].partition)
 	e.pause()

@@ -109,6 +109,17 @@ func (e *env) produce(topic string, n int) []stored {
 	return e.store(e.producer, e.outgoing(topic, n)...)
 }
 
+// produceSized is produce with messages of a size that doesn't shrink on the wire.
+func (e *env) produceSized(topic string, n, size int) []stored {
+	e.Helper()
+	messages := e.outgoing(topic, n)
+	padding := incompressible(size)
+	for _, m := range messages {
+		m.Value = append(append([]byte(nil), m.Value...), padding[len(m.Key)+len(m.Value):]...)
+	}
+	return e.store(e.openProducer(broker.ProducerOptions{}), messages...)
+}
+
 // outgoing makes n messages, each with a value of its own and a key that is its
 // value too, so that they spread over the partitions.
 func (e *env) outgoing(topic string, n int) []*broker.OutgoingMessage {
@@ -339,17 +350,17 @@ func (e *env) assertSame(what string, got []received, want []stored) {
 	for _, m := range got {
 		next := wanted[m.partition]
 		if len(next) == 0 {
-			e.Errorf("%s: %q of %s came unexpectedly", what, m.Value, m.partition)
+			e.Errorf("%s: %.40q of %s came unexpectedly", what, m.Value, m.partition)
 			continue
 		}
 		if next[0] != string(m.Value) {
-			e.Errorf("%s: %q of %s came instead of %q", what, m.Value, m.partition, next[0])
+			e.Errorf("%s: %.40q of %s came instead of %.40q", what, m.Value, m.partition, next[0])
 		}
 		wanted[m.partition] = next[1:]
 	}
 	for tp, missing := range wanted {
 		if len(missing) > 0 {
-			e.Errorf("%s: missing from %s: %q", what, tp, missing)
+			e.Errorf("%s: %d messages are missing from %s, first %.40q", what, len(missing), tp, missing[0])
 		}
 	}
 }

@@ -26,9 +26,9 @@ type Harness struct {
 	// Cannot says, for each function that Open leaves nil in Backend, why.
 	Cannot map[Capability]string
 
-	// Overshoot is how many messages beyond its window one fetch of a partition may
-	// bring.
-	Overshoot int
+	// Overshoot says how many messages of a size (in bytes that don't compress) one
+	// fetch of a partition may bring beyond its window. nil means none.
+	Overshoot func(size int) int
 	// Patience is how long the suite waits for what must come, where the contract
 	// gives no limit. Zero means 30 seconds.
 	Patience time.Duration
@@ -136,6 +136,9 @@ func (h Harness) withDefaults() Harness {
 	}
 	if h.Quiet == 0 {
 		h.Quiet = 300 * time.Millisecond
+	}
+	if h.Overshoot == nil {
+		h.Overshoot = func(int) int { return 0 }
 	}
 	return h
 }

@@ -242,7 +242,7 @@ func failInTime() produceFunc {
 
 func failAtOnce() produceFunc {
 	return func(p broker.Producer, m *broker.OutgoingMessage, done func(broker.MessageReceipt, error)) {
-		if string(m.Value) == "key 1" { // the one that waits for the broker
+		if string(m.Value) != "key 0" { // the one that waits for the broker
 			done(broker.MessageReceipt{}, &broker.Error{Code: broker.CodeUnavailable})
 			return
 		}

@@ -17,7 +17,7 @@ func harness(opts membroker.Options) brokertest.Harness {
 	opts.MaxMessageBytes = tooLarge - 1
 	h := brokertest.Harness{Open: func(t brokertest.T) brokertest.Backend { return open(t, opts) }}
 	if opts.OvershootWindow {
-		h.Overshoot = opts.FetchMessages
+		h.Overshoot = func(int) int { return opts.FetchMessages }
 	}
 	return h
 }
