@@ -60,11 +60,12 @@ func (p *fakeProducer) Flush(context.Context) error {
 
 func (p *fakeProducer) Close() error { return nil }
 
-// take removes the n oldest of the messages held, or all if n is negative.
+// take removes the n oldest of the messages held, or all if there are fewer or n
+// is negative.
 func (p *fakeProducer) take(n int) []heldMessage {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n < 0 {
+	if n < 0 || n > len(p.held) {
 		n = len(p.held)
 	}
 	taken := p.held[:n:n]

@@ -298,7 +298,7 @@ func run(t *testing.T, p plan) (results []*messageproxyv1.ProduceResult, sent in
 				sent += a.n
 			}
 		case "answer":
-			for i, h := range producer.take(min(a.n, len(producer.held))) {
+			for i, h := range producer.take(a.n) {
 				answer(producer, h, a.how[i])
 			}
 		case "wait":
