@@ -18,7 +18,9 @@ func TestTheLimitOfBatches(t *testing.T) {
 	inherited := config("max.message.bytes", "1048588", kmsg.ConfigSourceDefaultConfig)
 	own := config("max.message.bytes", "2000", kmsg.ConfigSourceDynamicTopicConfig)
 	brokers := config("message.max.bytes", "3000", kmsg.ConfigSourceDynamicBrokerConfig)
-	limit := func(configs ...kmsg.DescribeConfigsResponseResourceConfig) int32 { return rulesOf(configs).maxBatchBytes }
+	limit := func(configs ...kmsg.DescribeConfigsResponseResourceConfig) int32 {
+		return rulesOf(configs).maxBatchBytes
+	}
 
 	assert.EqualValues(t, defaultMaxBatchBytes, limit())
 	assert.EqualValues(t, 1048588, limit(inherited))
