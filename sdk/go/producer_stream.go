@@ -3,6 +3,7 @@ package messageproxy
 import (
 	"context"
 	"maps"
+	"runtime"
 	"slices"
 	"time"
 
@@ -104,6 +105,8 @@ func (p *producer) write(stream produceClient, s *produceStream, received chan *
 		}
 		select {
 		case <-p.wake:
+			// Whoever else is about to produce may go first, and share the frame.
+			runtime.Gosched()
 		case reason := <-received:
 			received <- reason
 			return
