@@ -61,14 +61,14 @@ func TestCommitAfterTheInterval(t *testing.T) {
 		c.ack(0, 1)
 		c.ack(1, 1) // moves no prefix
 		time.Sleep(DefaultCommitInterval - 1100*time.Millisecond)
-		assert.Zero(t, commits.count())
+		assert.Zero(e, commits.count())
 		time.Sleep(200 * time.Millisecond)
-		require.Equal(t, 1, commits.count(), "%v after the first ACK", time.Since(begin))
-		assert.EqualValues(t, 2, e.committed(0))
-		require.Len(t, commits.requests[0].Topics, 1)
-		assert.Len(t, commits.requests[0].Topics[0].Partitions, 1, "only partitions whose prefix moved")
+		require.Equal(e, 1, commits.count(), "%v after the first ACK", time.Since(begin))
+		assert.EqualValues(e, 2, e.committed(0))
+		require.Len(e, commits.requests[0].Topics, 1)
+		assert.Len(e, commits.requests[0].Topics[0].Partitions, 1, "only partitions whose prefix moved")
 		time.Sleep(time.Minute)
-		assert.Equal(t, 1, commits.count(), "nothing to commit, no commit")
+		assert.Equal(e, 1, commits.count(), "nothing to commit, no commit")
 	})
 }
 
@@ -83,12 +83,12 @@ func TestCommitAfterSoManyMessages(t *testing.T) {
 		c.ack(0, positions(0, 500)...)
 		c.ack(1, positions(0, 499)...)
 		time.Sleep(100 * time.Millisecond)
-		assert.Zero(t, commits.count(), "999 messages of the subscription")
+		assert.Zero(e, commits.count(), "999 messages of the subscription")
 		c.ack(1, 499)
 		time.Sleep(100 * time.Millisecond)
-		assert.Equal(t, 1, commits.count(), "1,000 of them")
-		assert.EqualValues(t, 500, e.committed(0))
-		assert.EqualValues(t, 500, e.committed(1))
+		assert.Equal(e, 1, commits.count(), "1,000 of them")
+		assert.EqualValues(e, 500, e.committed(0))
+		assert.EqualValues(e, 500, e.committed(1))
 	})
 }
 
@@ -115,11 +115,11 @@ func TestOneCommitInFlight(t *testing.T) {
 		}
 		answer <- struct{}{}
 		time.Sleep(100 * time.Millisecond)
-		assert.EqualValues(t, 1000, e.committed(0))
+		assert.EqualValues(e, 1000, e.committed(0))
 		answer <- struct{}{}
 		time.Sleep(100 * time.Millisecond)
-		assert.EqualValues(t, 5000, e.committed(0), "the next one covers everything ACKed meanwhile")
-		assert.Equal(t, 1, most)
+		assert.EqualValues(e, 5000, e.committed(0), "the next one covers everything ACKed meanwhile")
+		assert.Equal(e, 1, most)
 		close(answer)
 	})
 }
@@ -139,22 +139,22 @@ func TestCommitsAreRetriedAndTroubleIsTold(t *testing.T) {
 				c.pollFor(DefaultCommitInterval)
 				begin := time.Now() // of the first attempt
 				c.pollUntil("trouble is told", func() bool { return len(eventsOf[broker.EventAckTrouble](c)) > 0 })
-				assert.Less(t, time.Since(begin), 10*time.Second)
+				assert.Less(e, time.Since(begin), 10*time.Second)
 				c.pollFor(time.Minute)
-				assert.GreaterOrEqual(t, len(eventsOf[broker.EventAckTrouble](c)), 6, "at least every 10 s")
-				assert.Empty(t, eventsOf[broker.EventAckRecovered](c))
+				assert.GreaterOrEqual(e, len(eventsOf[broker.EventAckTrouble](c)), 6, "at least every 10 s")
+				assert.Empty(e, eventsOf[broker.EventAckRecovered](c))
 				e.produce(0, 10, 5)
 				c.pollMessages(0, 15) // delivery goes on
 				c.ack(0, 3)
 
 				handle.Remove()
 				c.pollUntil("recovered", func() bool { return len(eventsOf[broker.EventAckRecovered](c)) == 1 })
-				assert.EqualValues(t, 4, e.committed(0))
+				assert.EqualValues(e, 4, e.committed(0))
 				told := len(eventsOf[broker.EventAckTrouble](c))
 				c.pollFor(time.Minute)
-				assert.Len(t, eventsOf[broker.EventAckTrouble](c), told)
-				assert.Len(t, eventsOf[broker.EventAckRecovered](c), 1)
-				assert.Zero(t, c.errs, "messages could be received all the time")
+				assert.Len(e, eventsOf[broker.EventAckTrouble](c), told)
+				assert.Len(e, eventsOf[broker.EventAckRecovered](c), 1)
+				assert.Zero(e, c.errs, "messages could be received all the time")
 			})
 		})
 	}
@@ -168,9 +168,9 @@ func TestShortCommitTroubleIsNotTold(t *testing.T) {
 		e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.NotCoordinator, Count: 2})
 		c.ack(0, 0, 1, 2)
 		c.pollFor(time.Minute)
-		assert.EqualValues(t, 3, e.committed(0))
-		assert.Empty(t, eventsOf[broker.EventAckTrouble](c))
-		assert.Empty(t, eventsOf[broker.EventAckRecovered](c))
+		assert.EqualValues(e, 3, e.committed(0))
+		assert.Empty(e, eventsOf[broker.EventAckTrouble](c))
+		assert.Empty(e, eventsOf[broker.EventAckRecovered](c))
 	})
 }
 
@@ -183,7 +183,7 @@ func TestCommitsFollowTheCoordinator(t *testing.T) {
 			e.cluster.RehashCoordinators()
 			c.ack(0, i)
 			c.pollFor(2 * DefaultCommitInterval)
-			assert.EqualValues(t, i+1, e.committed(0))
+			assert.EqualValues(e, i+1, e.committed(0))
 		}
 	}, kfake.NumBrokers(3), kfake.Ports(9092, 9093, 9094))
 }
@@ -204,14 +204,14 @@ func TestLateCommitTakesNothingBack(t *testing.T) {
 		c.pollUntil("trouble is told", func() bool { return len(eventsOf[broker.EventAckTrouble](c)) > 0 })
 		c.ack(0, 3, 4)
 		c.pollUntil("recovered", func() bool { return len(eventsOf[broker.EventAckRecovered](c)) > 0 })
-		require.EqualValues(t, 5, e.committed(0))
-		assert.Equal(t, []int32{0}, c.assigned)
-		assert.Empty(t, eventsOf[broker.EventLost](c), "the partition stays")
+		require.EqualValues(e, 5, e.committed(0))
+		assert.Equal(e, []int32{0}, c.assigned)
+		assert.Empty(e, eventsOf[broker.EventLost](c), "the partition stays")
 
 		resp, err := lost.RequestWith(e.Context(), e.client)
-		require.NoError(t, err)
-		assert.Equal(t, kerr.IllegalGeneration.Code, resp.Topics[0].Partitions[0].ErrorCode)
-		assert.EqualValues(t, 5, e.committed(0))
+		require.NoError(e, err)
+		assert.Equal(e, kerr.IllegalGeneration.Code, resp.Topics[0].Partitions[0].ErrorCode)
+		assert.EqualValues(e, 5, e.committed(0))
 	})
 }
 
@@ -223,6 +223,6 @@ func TestUnknownMemberRejoins(t *testing.T) {
 		e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.UnknownMemberID})
 		c.ack(0, 0, 1, 2)
 		c.pollFor(3 * DefaultCommitInterval)
-		assert.EqualValues(t, 3, e.committed(0))
+		assert.EqualValues(e, 3, e.committed(0))
 	})
 }

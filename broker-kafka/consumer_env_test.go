@@ -49,11 +49,11 @@ func inBubble(t *testing.T, partitions int32, f func(e *env), opts ...kfake.Opt)
 			kfake.SeedTopics(partitions, testTopic),
 		}, opts...)
 		cluster, err := kfake.NewCluster(opts...)
-		require.NoError(t, err)
+		require.NoError(e, err)
 		e.cluster = cluster
 		e.client, err = kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(e.network.DialContext),
 			kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0), kgo.DisableClientMetrics())
-		require.NoError(t, err)
+		require.NoError(e, err)
 		e.admin = kadm.NewClient(e.client)
 		defer func() {
 			e.client.Close()
@@ -63,12 +63,20 @@ func inBubble(t *testing.T, partitions int32, f func(e *env), opts ...kfake.Opt)
 	})
 }
 
+func (e *env) clientOptions() []kgo.Opt {
+	return []kgo.Opt{kgo.Dialer(e.network.DialContext), kgo.DisableClientMetrics()}
+}
+
+func maxMessageBytes(n string) []kadm.AlterConfig {
+	return []kadm.AlterConfig{{Name: "max.message.bytes", Value: &n}}
+}
+
 // open makes a consumer of the subscription "billing".
 func (e *env) open(change ...func(*Options, *broker.ConsumerOptions)) *testConsumer {
 	e.Helper()
 	opts := Options{
 		Brokers:       e.cluster.ListenAddrs(),
-		ClientOptions: []kgo.Opt{kgo.Dialer(e.network.DialContext), kgo.DisableClientMetrics()},
+		ClientOptions: e.clientOptions(),
 	}
 	if os.Getenv("KAFKA_TEST_LOG") != "" {
 		opts.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))

@@ -13,6 +13,9 @@ type partition struct {
 	id    broker.TopicPartition
 	topic topicID
 
+	// told: EventAssigned is in the queue or returned. Before that the caller hears
+	// nothing of the partition.
+	told bool
 	// tracker has what PollMessages returned. It is nil until startPositions knows
 	// where reading begins.
 	tracker *prefix.Tracker

@@ -37,7 +37,6 @@ func (c *consumer) onAssigned(_ context.Context, _ *kgo.Client, assigned map[str
 		ps = append(ps, p)
 	}
 	c.makeResolvableLocked(ps)
-	c.tellLocked(broker.EventAssigned{Partitions: ids})
 	c.log.Debug("partitions assigned", "partitions", ids)
 }
 
@@ -73,23 +72,30 @@ func (c *consumer) onLost(_ context.Context, _ *kgo.Client, lost map[string][]in
 	c.endAssignment(ps)
 }
 
-// beginRevoking tells the caller. It returns nothing once the consumer is closing:
-// Close has committed already, and nobody polls.
+// beginRevoking tells the caller and returns the partitions that it may hold
+// something of; the others are gone at once. It returns nothing once the consumer
+// is closing: Close has committed already, and nobody polls.
 func (c *consumer) beginRevoking(ids []broker.TopicPartition) []*partition {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing {
 		return nil
 	}
-	var ps []*partition
+	var ps, untold []*partition
 	queued := make(map[*partition]struct{})
 	for _, id := range ids {
-		if p := c.partitions[id]; p != nil && !p.isRevoking() {
+		p := c.partitions[id]
+		switch {
+		case p == nil || p.isRevoking():
+		case !p.told:
+			untold = append(untold, p)
+		default:
 			p.released = make(chan struct{})
 			ps = append(ps, p)
 			queued[p] = struct{}{}
 		}
 	}
+	c.endAssignmentLocked(untold)
 	if len(ps) > 0 {
 		c.dropQueuedLocked(queued)
 		c.tellLocked(broker.EventRevoking{Partitions: idsOf(ps), TimeLeft: c.opts.HandoverTimeout})
@@ -143,12 +149,16 @@ func (c *consumer) endAssignment(ps []*partition) {
 
 func (c *consumer) endAssignmentLocked(ps []*partition) {
 	gone := make(map[*partition]struct{}, len(ps))
+	var told []broker.TopicPartition
 	for _, p := range ps {
 		if c.partitions[p.id] != p {
 			continue
 		}
 		delete(c.partitions, p.id)
 		gone[p] = struct{}{}
+		if p.told {
+			told = append(told, p.id)
+		}
 		// The client keeps a pause across assignments.
 		p.pauses = 0
 		c.applyPausesLocked(p)
@@ -157,8 +167,8 @@ func (c *consumer) endAssignmentLocked(ps []*partition) {
 		return
 	}
 	c.dropQueuedLocked(gone)
-	if !c.closing {
-		c.tellLocked(broker.EventLost{Partitions: idsOf(ps)})
+	if !c.closing && len(told) > 0 {
+		c.tellLocked(broker.EventLost{Partitions: told})
 	}
 	c.reviewAckTroubleLocked(time.Now())
 	c.reviewTroubleLocked(time.Now())
@@ -175,7 +185,7 @@ func (c *consumer) rebaseLocked(p *partition, offset int64, why string) {
 		"topic", p.id.Topic, "partition", p.id.Partition, "offset", offset, "expected", p.next, "reason", why)
 	caller := p.pauses & pausedByCaller
 	c.endAssignmentLocked([]*partition{p})
-	again := &partition{id: p.id, topic: p.topic, tracker: prefix.New(offset), next: offset, writeStart: true}
+	again := &partition{id: p.id, topic: p.topic, told: true, note: p.note, tracker: prefix.New(offset), next: offset, writeStart: true}
 	again.pauses = caller
 	c.partitions[p.id] = again
 	c.tellLocked(broker.EventAssigned{Partitions: []broker.TopicPartition{p.id}})

@@ -45,28 +45,28 @@ func TestRevokedPartitionWaitsForRelease(t *testing.T) {
 			return len(revoking) == 1
 		})
 		moving := revoking[0].Partitions[0].Partition
-		assert.Len(t, revoking[0].Partitions, 1)
-		assert.Equal(t, defaultHandoverTimeout, revoking[0].TimeLeft)
+		assert.Len(e, revoking[0].Partitions, 1)
+		assert.Equal(e, defaultHandoverTimeout, revoking[0].TimeLeft)
 
 		staying := 1 - moving
 		e.produce(staying, 10, 5)
 		e.produce(moving, 10, 5)
 		a.pollMessages(staying, 15) // the other partition flows meanwhile
-		assert.Len(t, a.messages[moving], 10, "no messages of a partition that is revoked")
-		assert.Empty(t, eventsOf[broker.EventLost](a))
+		assert.Len(e, a.messages[moving], 10, "no messages of a partition that is revoked")
+		assert.Empty(e, eventsOf[broker.EventLost](a))
 
 		a.ack(moving, 3, 4) // late ACKs count
 		a.Release(tp(moving), tp(staying))
 		pollBoth(e, a, b, "the partition has moved", func() bool { return len(b.messages[moving]) == 10 })
-		assert.Equal(t, []broker.EventLost{{Partitions: revoking[0].Partitions}}, eventsOf[broker.EventLost](a))
-		assert.Equal(t, numbers(5, 10), values(b.messages[moving]))
-		assert.EqualValues(t, 5, e.committed(moving))
+		assert.Equal(e, []broker.EventLost{{Partitions: revoking[0].Partitions}}, eventsOf[broker.EventLost](a))
+		assert.Equal(e, numbers(5, 10), values(b.messages[moving]))
+		assert.EqualValues(e, 5, e.committed(moving))
 
 		a.ack(moving, 5, 6, 7, 8, 9) // too late
 		b.ack(moving, 5)
 		time.Sleep(2 * DefaultCommitInterval)
-		assert.EqualValues(t, 6, e.committed(moving))
-		assert.EqualValues(t, 3, e.committed(staying))
+		assert.EqualValues(e, 6, e.committed(moving))
+		assert.EqualValues(e, 3, e.committed(staying))
 	})
 }
 
@@ -82,9 +82,9 @@ func TestRevokedPartitionIsReleasedWhenTimeIsUp(t *testing.T) {
 		moving := eventsOf[broker.EventRevoking](a)[0].Partitions[0].Partition
 		begin := time.Now()
 		pollBoth(e, a, b, "it is lost", func() bool { return len(eventsOf[broker.EventLost](a)) == 1 })
-		assert.InDelta(t, defaultHandoverTimeout.Seconds(), time.Since(begin).Seconds(), 0.5)
+		assert.InDelta(e, defaultHandoverTimeout.Seconds(), time.Since(begin).Seconds(), 0.5)
 		pollBoth(e, a, b, "the other one has it", func() bool { return len(b.messages[moving]) == 10 })
-		assert.Equal(t, numbers(0, 10), values(b.messages[moving]))
+		assert.Equal(e, numbers(0, 10), values(b.messages[moving]))
 	})
 }
 
@@ -112,7 +112,7 @@ func TestPartitionsComeBackWhenAConsumerLeaves(t *testing.T) {
 		a.pollUntil("it has all", func() bool { return len(a.assigned) == 4 })
 		for _, p := range taken {
 			a.pollMessages(p, 8)
-			assert.Equal(t, numbers(2, 8), values(a.messages[p]))
+			assert.Equal(e, numbers(2, 8), values(a.messages[p]))
 		}
 	})
 }
@@ -127,17 +127,17 @@ func TestLostPartitionBeginsAnew(t *testing.T) {
 		c.PausePartitions(tp(0))
 		c.ack(0, 0, 1, 2)
 		time.Sleep(2 * DefaultCommitInterval)
-		require.EqualValues(t, 3, e.committed(0))
+		require.EqualValues(e, 3, e.committed(0))
 
 		e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.UnknownMemberID, TopLevel: true})
 		c.pollUntil("it is lost", func() bool { return len(eventsOf[broker.EventLost](c)) == 1 })
 		c.messages = nil
 		c.pollMessages(0, 7)
-		assert.Equal(t, numbers(3, 7), values(c.messages[0]), "and it isn't paused any more")
+		assert.Equal(e, numbers(3, 7), values(c.messages[0]), "and it isn't paused any more")
 		c.ackAll(0)
 		time.Sleep(2 * DefaultCommitInterval)
-		assert.EqualValues(t, 10, e.committed(0))
-		assert.Zero(t, c.errs, "that was no trouble")
+		assert.EqualValues(e, 10, e.committed(0))
+		assert.Zero(e, c.errs, "that was no trouble")
 	})
 }
 
@@ -194,7 +194,7 @@ func TestNothingIsLostOrStaleWhilePartitionsMove(t *testing.T) {
 					break
 				}
 			}
-			assert.True(t, complete(), "everything was received")
+			assert.True(e, complete(), "everything was received")
 		})
 	}
 }

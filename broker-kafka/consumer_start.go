@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,61 +33,89 @@ import (
 const startRetryPause = 500 * time.Millisecond
 
 // startPositions is called by the client between onAssigned and the first fetch
-// with the committed positions. ctx ends when the partitions are to be revoked;
-// the client calls again then for those that are left.
+// with the committed positions. ctx ends when the group is joined again; then the
+// client calls again for the partitions that are left, and they begin where they
+// were to begin before.
 func (c *consumer) startPositions(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	notes, written, err := c.resolveFresh(ctx, c.fresh(offsets), offsets)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.flush(ctx, c.begin(offsets, notes, written)); err != nil {
+		return nil, err
+	}
+	c.tellAssigned(offsets)
+	return offsets, nil
+}
+
+// tellAssigned tells the caller that it has partitions. It does so only now, so
+// that everything stored after EventAssigned is delivered, also to a subscription
+// that starts at the latest.
+func (c *consumer) tellAssigned(offsets map[string]map[int32]kgo.Offset) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var ids []broker.TopicPartition
+	for topic, partitions := range offsets {
+		for number := range partitions {
+			id := broker.TopicPartition{Topic: topic, Partition: number}
+			if p := c.partitions[id]; p != nil && !p.told {
+				p.told = true
+				ids = append(ids, id)
+			}
+		}
+	}
+	if len(ids) > 0 {
+		slices.SortFunc(ids, broker.TopicPartition.Compare)
+		c.tellLocked(broker.EventAssigned{Partitions: ids})
+	}
+}
+
+// fresh returns the partitions without a position, apart from those that are to
+// begin at one that is not committed yet: that is put into offsets.
+func (c *consumer) fresh(offsets map[string]map[int32]kgo.Offset) map[string][]int32 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	fresh := make(map[string][]int32)
 	for topic, partitions := range offsets {
 		for number, offset := range partitions {
-			if offset.EpochOffset().Offset < 0 {
+			p := c.partitions[broker.TopicPartition{Topic: topic, Partition: number}]
+			if p != nil && p.tracker != nil {
+				partitions[number] = kgo.NewOffset().At(p.next)
+			} else if offset.EpochOffset().Offset < 0 {
 				fresh[topic] = append(fresh[topic], number)
 			}
 		}
 	}
-	notes, written, err := c.resolveFresh(ctx, fresh, offsets)
-	if err != nil {
-		return nil, err
-	}
-	c.begin(offsets, notes, written)
-	if len(written) > 0 {
-		if err := c.flush(ctx, written.partitions(c)); err != nil {
-			return nil, err
-		}
-	}
-	return offsets, nil
+	return fresh
 }
 
 // partitionSet names partitions.
 type partitionSet map[broker.TopicPartition]struct{}
 
-func (s partitionSet) partitions(c *consumer) (ps []*partition) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for id := range s {
-		if p := c.partitions[id]; p != nil {
-			ps = append(ps, p)
-		}
-	}
-	return ps
-}
-
-// begin gives the partitions their trackers.
-func (c *consumer) begin(offsets map[string]map[int32]kgo.Offset, notes map[string]string, written partitionSet) {
+// begin gives the partitions their trackers. It returns those that have to be
+// written down first.
+func (c *consumer) begin(offsets map[string]map[int32]kgo.Offset, notes map[string]string, written partitionSet) (write []*partition) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for topic, partitions := range offsets {
 		for number, offset := range partitions {
 			id := broker.TopicPartition{Topic: topic, Partition: number}
 			p := c.partitions[id]
-			if p == nil || p.tracker != nil {
+			if p == nil {
 				continue
 			}
-			start := offset.EpochOffset()
-			p.tracker, p.next, p.note = prefix.New(start.Offset), start.Offset, notes[topic]
-			p.epochs.add(start.Offset, start.Epoch)
-			_, p.writeStart = written[id]
+			if p.tracker == nil {
+				start := offset.EpochOffset()
+				p.tracker, p.next, p.note = prefix.New(start.Offset), start.Offset, notes[topic]
+				p.epochs.add(start.Offset, start.Epoch)
+				_, p.writeStart = written[id]
+			}
+			if p.writeStart {
+				write = append(write, p)
+			}
 		}
 	}
+	return write
 }
 
 // resolveFresh puts the starting positions of the fresh partitions into offsets.

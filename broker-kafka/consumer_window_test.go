@@ -32,23 +32,23 @@ func TestWindowStopsFetching(t *testing.T) {
 			c.pollFor(10 * time.Millisecond)
 		}
 		held := len(c.messages[0])
-		assert.GreaterOrEqual(t, held, window)
-		assert.LessOrEqual(t, held, window+10, "one fetch beyond the window")
+		assert.GreaterOrEqual(e, held, window)
+		assert.LessOrEqual(e, held, window+10, "one fetch beyond the window")
 
 		e.produce(1, 0, 10)
 		c.pollMessages(1, 10) // other partitions go on
 
 		c.ack(0, positions(0, uint64(held)-window/2-1)...)
 		c.pollFor(DefaultCommitInterval + time.Second)
-		assert.Len(t, c.messages[0], held, "more than half the window is left")
+		assert.Len(e, c.messages[0], held, "more than half the window is left")
 		c.ack(0, uint64(held)-window/2-1)
 		time.Sleep(10 * time.Millisecond)
-		assert.EqualValues(t, held-window/2, e.committed(0), "committed at once: it frees the window")
+		assert.EqualValues(e, held-window/2, e.committed(0), "committed at once: it frees the window")
 		c.pollFor(2 * fetchWait)
-		assert.Greater(t, len(c.messages[0]), held)
+		assert.Greater(e, len(c.messages[0]), held)
 		c.ackAll(0)
 		c.pollMessages(0, 300)
-		assert.Equal(t, numbers(0, 300), values(c.messages[0]))
+		assert.Equal(e, numbers(0, 300), values(c.messages[0]))
 	})
 }
 
@@ -70,7 +70,7 @@ func TestUnackedMessageHoldsTheWindow(t *testing.T) {
 		held := len(c.messages[0])
 		e.produce(0, 1000, 10)
 		c.pollFor(time.Minute)
-		assert.Len(t, c.messages[0], held, "nothing is durable while the first message isn't ACKed")
+		assert.Len(e, c.messages[0], held, "nothing is durable while the first message isn't ACKed")
 		c.ack(0, 0)
 		c.pollMessages(0, 1010)
 	})
@@ -102,9 +102,9 @@ func TestSlowSubscriptionFetchesNothingAgain(t *testing.T) {
 			}
 		}
 		for p := range int32(4) {
-			require.Equal(t, numbers(0, each), values(c.messages[p]))
+			require.Equal(e, numbers(0, each), values(c.messages[p]))
 		}
 		t.Logf("%d messages, %d fetched", total, counter.records.Load())
-		assert.Less(t, counter.records.Load(), int64(total+total/4))
+		assert.Less(e, counter.records.Load(), int64(total+total/4))
 	})
 }

@@ -1,0 +1,269 @@
+//go:build synctests
+
+package kafka
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/messageproxy/messageproxy/broker"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// wire is the network between a consumer and the cluster, which a test can cut.
+type wire struct {
+	e *env
+
+	mu    sync.Mutex
+	down  bool
+	conns []net.Conn
+}
+
+func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.down {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("connection refused")}
+	}
+	conn, err := w.e.network.DialContext(ctx, network, address)
+	if err == nil {
+		w.conns = append(w.conns, conn)
+	}
+	return conn, err
+}
+
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.down = true
+	for _, conn := range w.conns {
+		conn.Close()
+	}
+	w.conns = nil
+}
+
+func (w *wire) mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.down = false
+}
+
+func over(w *wire) func(*Options, *broker.ConsumerOptions) {
+	return func(o *Options, _ *broker.ConsumerOptions) {
+		o.ClientOptions = append(o.ClientOptions, kgo.Dialer(w.dial))
+	}
+}
+
+// freeze makes the cluster take requests and answer none of them until thaw is
+// called, which answers them all.
+func (e *env) freeze() (thaw func()) {
+	thawed := make(chan struct{})
+	e.cluster.Control(func(kmsg.Request) (kmsg.Response, error, bool) {
+		if isClosed(thawed) {
+			e.cluster.DropControl()
+			return nil, nil, false
+		}
+		e.cluster.KeepControl()
+		e.cluster.SleepControl(func() { <-thawed })
+		return nil, nil, false
+	})
+	return sync.OnceFunc(func() { close(thawed) })
+}
+
+// checkTrouble polls a consumer whose cluster can't be reached, ends that, and
+// checks what the contract says of it.
+func checkTrouble(e *env, c *testConsumer, end func()) {
+	e.Helper()
+	ctx, cancel := context.WithTimeout(e.Context(), 10*time.Second)
+	defer cancel()
+	var err error
+	for err == nil {
+		err = c.poll(ctx)
+	}
+	require.NoError(e, ctx.Err(), "an error comes within 10 s")
+	for range 10 {
+		assert.ErrorIs(e, err, broker.CodeUnavailable)
+		assert.True(e, broker.IsRetryable(err))
+		ctx, cancel := context.WithTimeout(e.Context(), 10*time.Second)
+		err = c.poll(ctx)
+		require.NoError(e, ctx.Err(), "and again within 10 s")
+		cancel()
+	}
+	end()
+	begin := time.Now()
+	c.pollUntil("it is over", func() bool {
+		ctx, cancel := context.WithTimeout(e.Context(), time.Minute)
+		defer cancel()
+		err := c.poll(ctx)
+		require.NoError(e, ctx.Err())
+		return err == nil
+	})
+	assert.Less(e, time.Since(begin), 10*time.Second)
+}
+
+func TestUnreachableClusterIsTold(t *testing.T) {
+	inBubble(t, 1, func(e *env) {
+		w := &wire{e: e}
+		e.produce(0, 0, 10)
+		c := e.open(over(w))
+		c.pollMessages(0, 10)
+		c.pollFor(time.Minute)
+		require.Zero(e, c.errs, "idle is no trouble")
+		w.cut()
+		checkTrouble(e, c, w.mend)
+		e.produce(0, 10, 5)
+		c.pollUntil("messages come again", func() bool {
+			return len(c.messages[0]) > 0 && string(c.messages[0][len(c.messages[0])-1].Value) == "14"
+		})
+	})
+}
+
+func TestFrozenClusterIsTold(t *testing.T) {
+	inBubble(t, 1, func(e *env) {
+		e.produce(0, 0, 10)
+		c := e.open()
+		c.pollMessages(0, 10)
+		thaw := e.freeze()
+		defer thaw()
+		checkTrouble(e, c, thaw)
+		c.errs = 0
+		e.produce(0, 10, 5)
+		c.pollUntil("messages come again", func() bool {
+			return len(c.messages[0]) > 0 && string(c.messages[0][len(c.messages[0])-1].Value) == "14"
+		})
+		c.pollFor(time.Minute)
+		assert.Zero(e, c.errs)
+	})
+}
+
+func TestUnreachableWhileJoining(t *testing.T) {
+	inBubble(t, 1, func(e *env) {
+		w := &wire{e: e}
+		c := e.open(over(w))
+		w.cut()
+		checkTrouble(e, c, w.mend)
+		c.pollUntil("it joins", func() bool { return len(c.assigned) == 1 })
+	})
+}
+
+// One broker of three is gone, and holds the partition.
+func TestOneBrokerUnreachable(t *testing.T) {
+	inBubble(t, 3, func(e *env) {
+		c := e.open()
+		c.pollUntil("it is assigned", func() bool { return len(c.assigned) == 3 })
+		leader := e.cluster.LeaderFor(testTopic, 0)
+		var frozen = make(chan struct{})
+		e.cluster.Control(func(kmsg.Request) (kmsg.Response, error, bool) {
+			e.cluster.KeepControl()
+			if isClosed(frozen) {
+				e.cluster.DropControl()
+			} else if e.cluster.CurrentNode() == leader {
+				e.cluster.SleepControl(func() { <-frozen })
+			}
+			return nil, nil, false
+		})
+		end := sync.OnceFunc(func() { close(frozen) })
+		defer end()
+		checkTrouble(e, c, end)
+	}, kfake.NumBrokers(3), kfake.Ports(9092, 9093, 9094))
+}
+
+func TestFailingFetchesAreTold(t *testing.T) {
+	for _, fault := range []*kerr.Error{kerr.NotLeaderForPartition, kerr.KafkaStorageError, kerr.UnknownServerError} {
+		t.Run(fault.Message, func(t *testing.T) {
+			inBubble(t, 1, func(e *env) {
+				c := e.open()
+				c.pollUntil("it is assigned", func() bool { return len(c.assigned) == 1 })
+				handle := e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: testTopic, Err: fault, Count: -1})
+				ctx, cancel := context.WithTimeout(e.Context(), 10*time.Second)
+				defer cancel()
+				var err error
+				for err == nil {
+					err = c.poll(ctx)
+				}
+				require.NoError(e, ctx.Err())
+				assert.True(e, broker.IsRetryable(err))
+				handle.Remove()
+				c.pollUntil("it is over", func() bool { return c.poll(e.Context()) == nil })
+				e.produce(0, 0, 1)
+				c.pollMessages(0, 1)
+			})
+		})
+	}
+}
+
+func TestMovedLeaderIsNoTrouble(t *testing.T) {
+	inBubble(t, 1, func(e *env) {
+		c := e.open()
+		for i := range 10 {
+			require.NoError(e, e.cluster.MoveTopicPartition(testTopic, 0, int32(i%3)))
+			e.produce(0, i, 1)
+			c.pollMessages(0, i+1)
+		}
+		assert.Equal(e, numbers(0, 10), values(c.messages[0]))
+		assert.Zero(e, c.errs)
+		assert.Empty(e, eventsOf[broker.EventLost](c))
+	}, kfake.NumBrokers(3), kfake.Ports(9092, 9093, 9094))
+}
+
+func TestDeletedTopicEndsTheConsumer(t *testing.T) {
+	for name, recreate := range map[string]bool{"deleted": false, "created again": true} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, 1, func(e *env) {
+				e.produce(0, 0, 1)
+				c := e.open()
+				c.pollMessages(0, 1)
+				_, err := e.admin.DeleteTopic(e.Context(), testTopic)
+				require.NoError(e, err)
+				if recreate {
+					_, err := e.admin.CreateTopic(e.Context(), 1, 1, nil, testTopic)
+					require.NoError(e, err)
+					e.client.PurgeTopicsFromClient(testTopic)
+					e.produce(0, 0, 5)
+				}
+				c.pollUntil("it fails for good", func() bool { return c.err != nil && !broker.IsRetryable(c.err) })
+				assert.ErrorIs(e, c.err, broker.CodeTopicNotFound)
+				assert.Len(e, c.messages[0], 1)
+				assert.Error(e, c.poll(e.Context()), "each poll fails")
+				c.close()
+				if recreate {
+					c = e.open()
+					c.pollMessages(0, 5)
+				}
+			})
+		})
+	}
+}
+
+func TestDeniedGroupIsTold(t *testing.T) {
+	inBubble(t, 1, func(e *env) {
+		handle := e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Err: kerr.GroupAuthorizationFailed, TopLevel: true, Count: -1})
+		c := e.open()
+		ctx, cancel := context.WithTimeout(e.Context(), 10*time.Second)
+		defer cancel()
+		var err error
+		for err == nil {
+			err = c.poll(ctx)
+		}
+		assert.ErrorIs(e, err, broker.CodePermissionDenied)
+		handle.Remove()
+		c.pollUntil("it joins", func() bool { return len(c.assigned) == 1 })
+		assert.ErrorIs(e, c.poll(timeout(e, time.Second)), context.DeadlineExceeded, "nothing to tell")
+	})
+}
+
+// timeout is a context that ends after d.
+func timeout(e *env, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(e.Context(), d)
+	e.Cleanup(cancel)
+	return ctx
+}
