@@ -224,6 +224,32 @@ func TestAClientThatStopsReadingLosesItsConnection(t *testing.T) {
 	})
 }
 
+// One that doesn't read when the server drains is cut off at the drain timeout,
+// without the grace that others have.
+func TestADrainDoesNotWaitForAClientThatStoppedReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newProxyFixture(t).onBufconn()
+		f.cfg.Consume.EvictionGrace = time.Hour
+		f.cfg.Consume.AckTimeout = f.cfg.Consume.MaxAckTimeout
+		f.start()
+		stuckConn, conn := f.dial(), f.dial()
+		defer stuckConn.Close()
+		defer conn.Close()
+		subscribe(t, f.clientOn(stuckConn))
+		producing := produceStreamOf(t, f.clientOn(conn))
+		for i := range uint64(100) {
+			produceAll(t, producing, outgoing(i+1, make([]byte, 10*kib)))
+		}
+		time.Sleep(time.Second)
+
+		start := time.Now()
+		require.NoError(t, f.drain())
+		require.LessOrEqual(t, time.Since(start), f.cfg.DrainTimeout+lastWords+time.Second)
+		require.Equal(t, false, f.logs.withMessage(t, "drained")[0]["complete"])
+		require.NoError(t, f.real.Close())
+	})
+}
+
 func TestServesBeforeTheBrokerCanBeReached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newProxyFixture(t).onBufconn()

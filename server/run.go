@@ -101,31 +101,48 @@ func (r *running) drain() {
 	}()
 	r.connections.refuse()
 
-	complete := r.drainServices(ctx)
+	sides := r.drainSides(ctx)
+	select {
+	case <-sides.known:
+	case <-ctx.Done():
+	}
 	r.endAuxiliary()
 	r.waitForClients(ctx, stopped)
 	r.stopHard(stopped)
+	<-sides.known
 	if err := r.producer.Close(); err != nil {
 		r.log.Warn("the broker's producer did not close cleanly", "error", err)
 	}
-	r.log.Info("drained", "complete", complete, "took", time.Since(start).Round(time.Millisecond))
+	r.log.Info("drained", "complete", sides.complete, "took", time.Since(start).Round(time.Millisecond))
 }
 
-// drainServices drains both sides at once and reports whether nothing was cut
-// off.
-func (r *running) drainServices(ctx context.Context) bool {
+// drainSides drains both sides at once, and says whether nothing was cut off when
+// that is known: at the latest some time after ctx has ended and every connection
+// is closed.
+func (r *running) drainSides(ctx context.Context) *outcome {
+	o := &outcome{known: make(chan struct{})}
 	var produceErr, consumeErr error
 	var wg sync.WaitGroup
 	wg.Go(func() { produceErr = r.proxy.produce.Drain(ctx) })
 	wg.Go(func() { consumeErr = r.proxy.consume.Drain(ctx) })
-	wg.Wait()
-	if produceErr != nil {
-		r.log.Warn("the drain ended before every produced message was answered", "error", produceErr)
-	}
-	if consumeErr != nil {
-		r.log.Warn("the drain ended before every consumer was done", "error", consumeErr)
-	}
-	return produceErr == nil && consumeErr == nil
+	go func() {
+		wg.Wait()
+		if produceErr != nil {
+			r.log.Warn("the drain ended before every produced message was answered", "error", produceErr)
+		}
+		if consumeErr != nil {
+			r.log.Warn("the drain ended before every consumer was done", "error", consumeErr)
+		}
+		o.complete = produceErr == nil && consumeErr == nil
+		close(o.known)
+	}()
+	return o
+}
+
+// outcome is how draining both sides went.
+type outcome struct {
+	known    chan struct{} // closed when complete is set
+	complete bool
 }
 
 // waitForClients waits until every client has taken in how its streams ended.

@@ -34,7 +34,8 @@ func New(b broker.Broker, cfg Config) (*Server, error) {
 }
 
 // Serve accepts connections on lis, which it closes, until ctx ends or the
-// listener fails. Then it drains, within Config.DrainTimeout and a few seconds:
+// listener fails. Then it drains, within Config.DrainTimeout, and a few seconds or,
+// if the broker is away, ConsumeConfig.CloseTimeout:
 //
 //   - health turns NOT_SERVING, new connections are refused, and clients are told
 //     at once (GOAWAY) to connect to another server;
