@@ -25,11 +25,23 @@ func (s *State) ack(e Ack) {
 			notHeld.add(e.Texts[i])
 		}
 	}
-	if notHeld.Count > 0 {
-		s.emit(notHeld)
-	}
+	s.tellNotHeld(c, notHeld)
 	s.reviewOldest(c)
 	s.markReady(c)
+}
+
+// tellNotHeld keeps what is wrong with ACKs that came too early until the client
+// has been told that it is subscribed, which is its first response.
+func (s *State) tellNotHeld(c *client, notHeld NotHeld) {
+	switch {
+	case notHeld.Count == 0:
+	case !c.accepted && c.early.Count > 0:
+		c.early = c.early.Merge(notHeld)
+	case !c.accepted:
+		c.early = notHeld
+	default:
+		s.emit(notHeld)
+	}
 }
 
 func (s *State) ackOne(c *client, p *partition, id broker.MessageID) bool {

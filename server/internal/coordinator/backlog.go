@@ -24,6 +24,10 @@ type backlog struct {
 	bytes         int64 // of all messages that are not ACKed
 	inFlightBytes int64 // of those in flight; Invariant: <= bytes
 	expectedAck   uint64
+
+	// from is the position of the first message ever pushed, to is one more than that of the
+	// last one ever handed out.
+	from, to uint64
 }
 
 // entry is one message. message is nil once it is ACKed.
@@ -43,7 +47,10 @@ func (b *backlog) waiting() int { return int(b.end() - b.next) }
 
 // push appends messages. It keeps pointers into the slice.
 func (b *backlog) push(messages []broker.Message) {
-	b.reuseSpace(len(messages))
+	b.makeRoom(len(messages))
+	if b.end() == 0 {
+		b.from = messages[0].Position
+	}
 	for i := range messages {
 		m := &messages[i]
 		b.entries = append(b.entries, entry{message: m, position: m.Position})
@@ -51,37 +58,61 @@ func (b *backlog) push(messages []broker.Message) {
 	}
 }
 
-// reuseSpace moves the entries to the front when that saves growing the slice, so
-// that pushing costs amortized constant time and memory stays within a small
-// multiple of what is in use.
-func (b *backlog) reuseSpace(n int) {
-	if b.head == 0 || len(b.entries)+n <= cap(b.entries) && b.head < len(b.entries) {
+// makeRoom makes room for n more entries. Entries move to the front only if that
+// leaves as much free as is in use, so that pushing costs amortized constant time and
+// memory stays within a small multiple of what is in use.
+func (b *backlog) makeRoom(n int) {
+	if len(b.entries)+n <= cap(b.entries) {
 		return
 	}
-	used := copy(b.entries, b.entries[b.head:])
-	clear(b.entries[used:])
-	b.entries, b.head = b.entries[:used], 0
+	inUse := b.entries[b.head:]
+	needed := len(inUse) + n
+	if 2*needed > cap(b.entries) {
+		b.entries = append(make([]entry, 0, 2*needed), inUse...)
+	} else {
+		copy(b.entries, inUse)
+		clear(b.entries[len(inUse):])
+		b.entries = b.entries[:len(inUse)]
+	}
+	b.head = 0
 }
 
 // take hands out up to maxMessages waiting messages of up to maxBytes together; if
 // evenTooLarge, the first one whatever its size.
 func (b *backlog) take(maxMessages int, maxBytes int64, evenTooLarge bool) (deliveries []Delivery, bytes int64) {
-	n := min(maxMessages, b.waiting())
-	deliveries = make([]Delivery, 0, n)
-	for len(deliveries) < n {
-		e := b.at(b.next)
-		size := int64(e.message.Size())
-		if bytes+size > maxBytes && !(evenTooLarge && len(deliveries) == 0) {
-			break
-		}
-		e.attempts++
-		deliveries = append(deliveries, Delivery{Message: e.message, Attempt: e.attempts})
-		bytes += size
-		b.next++
+	n, bytes := b.fitting(maxMessages, maxBytes, evenTooLarge)
+	if n == 0 {
+		return nil, 0
 	}
-	b.inFlight += len(deliveries)
+	deliveries = make([]Delivery, n)
+	first := b.head + int(b.next-b.first)
+	for i := range deliveries {
+		e := &b.entries[first+i]
+		e.attempts++
+		deliveries[i] = Delivery{Message: e.message, Attempt: e.attempts}
+	}
+	b.next += uint64(n)
+	b.to = max(b.to, b.at(b.next-1).position+1)
+	b.inFlight += n
 	b.inFlightBytes += bytes
 	return deliveries, bytes
+}
+
+// fitting is how many messages take hands out, and their size. With maxBytes used
+// up, not even an empty message fits.
+func (b *backlog) fitting(maxMessages int, maxBytes int64, evenTooLarge bool) (n int, bytes int64) {
+	waiting := b.entries[b.head+int(b.next-b.first):]
+	waiting = waiting[:min(maxMessages, len(waiting))]
+	for i := range waiting {
+		size := int64(waiting[i].message.Size())
+		fits := bytes < maxBytes && bytes+size <= maxBytes
+		if !fits && !(evenTooLarge && i == 0) {
+			break
+		}
+		n++
+		bytes += size
+	}
+	return n, bytes
 }
 
 // ack removes the message at a position from those in flight. It returns its size,

@@ -6,7 +6,7 @@ const chunk = 128
 
 // markReady makes the next Settle look at what can be delivered to a client.
 func (s *State) markReady(c *client) {
-	if !c.isReady && len(c.queue) > 0 {
+	if !c.isReady && c.queue.first != nil {
 		c.isReady = true
 		s.ready = append(s.ready, c)
 	}
@@ -15,15 +15,13 @@ func (s *State) markReady(c *client) {
 // enqueue lets a partition wait for its turn with its owner, if there is something
 // to deliver and nobody else holds any of it (C5).
 func (s *State) enqueue(p *partition) {
-	c := p.owner
 	if !p.deliverable() {
 		return
 	}
-	if p.queuedFor != c {
-		p.queuedFor = c
-		c.queue = append(c.queue, p)
+	if p.queuedFor == nil {
+		p.owner.enqueue(p)
 	}
-	s.markReady(c)
+	s.markReady(p.owner)
 }
 
 // deliverable is the one rule of C5, but for the room in the owner's window.
@@ -45,12 +43,8 @@ func (s *State) deliverAll() {
 // deliver hands a client what its partitions have for it, in turns, until its
 // window is full (C2).
 func (s *State) deliver(c *client) {
-	for len(c.queue) > 0 && c.unacked < c.maxUnacked {
-		p := c.queue[0]
-		if p.queuedFor != c || !p.deliverable() {
-			c.dequeue()
-			continue
-		}
+	for c.queue.first != nil && c.unacked < c.maxUnacked {
+		p := c.queue.first
 		from := p.next
 		deliveries, bytes := p.take(min(chunk, c.maxUnacked-c.unacked), s.cfg.MaxUnackedBytes-c.bytes, c.unacked == 0)
 		if len(deliveries) == 0 {
@@ -61,21 +55,11 @@ func (s *State) deliver(c *client) {
 		c.bytes += bytes
 		s.handed(c, p, from, p.next)
 		s.emit(Deliver{c.id, p.TopicPartition, deliveries})
-		c.dequeue()
-		if p.deliverable() {
-			p.queuedFor = c
-			c.queue = append(c.queue, p)
+		p.dequeue()
+		if p.waiting() > 0 {
+			c.enqueue(p)
 		}
 	}
-}
-
-// dequeue takes the first partition out of the queue.
-func (c *client) dequeue() {
-	if p := c.queue[0]; p.queuedFor == c {
-		p.queuedFor = nil
-	}
-	c.queue[0] = nil
-	c.queue = c.queue[1:]
 }
 
 // memoryPressure notes the server's budget (C7). While it is exceeded, partitions
@@ -99,7 +83,8 @@ func (s *State) memoryPressure(e MemoryPressure) {
 // down to half of it or needn't be paused any more.
 func (s *State) reviewPause(p *partition) {
 	switch {
-	case !p.paused && s.memory.Over && p.bytes > s.memory.FairShare && !p.revoking:
+	case p.revoking: // it isn't fetched any more
+	case !p.paused && s.memory.Over && p.bytes > s.memory.FairShare:
 		p.paused = true
 		s.emit(PausePartition{p.TopicPartition})
 	case p.paused && (!s.memory.Over || p.bytes <= s.memory.FairShare/2):

@@ -16,6 +16,8 @@
 //   - lifecycle.go: clients join and go, the consumer opens and closes (C8)
 //   - ownership.go: who owns which partition (C4)
 //   - backlog.go: the messages of one partition, in flight and waiting
+//   - attempts.go: what is known of earlier deliveries
+//   - queue.go: whose turn it is
 //   - delivery.go: who gets what (C2, C5, C7)
 //   - acks.go: what an ACK means (C1)
 //   - clock.go: stuck clients (C6)

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
-	"github.com/messageproxy/messageproxy/broker"
 	"github.com/messageproxy/messageproxy/server/internal/wire"
 )
 
@@ -64,8 +63,7 @@ func compareClient(c *client, id ClientID) int {
 func (s *State) admit(c *client) {
 	troubled := s.consumeTrouble.active() && s.consumeTrouble.passing
 	switch {
-	case !sameSpec(c.spec, s.spec): // the consumer of those who were here before closes first
-	case s.phase == open, s.phase != closing && troubled:
+	case sameSpec(c.spec, s.spec) && (s.phase == open || troubled):
 		s.accept(c)
 	case s.phase == waiting:
 		s.reopenAt = s.now
@@ -77,16 +75,24 @@ func (s *State) accept(c *client) {
 	s.emit(Subscribed{c.id, c.maxUnacked, c.ackTimeout})
 	s.announceTo(c, &s.consumeTrouble)
 	s.announceTo(c, &s.ackTrouble)
+	if c.early.Count > 0 {
+		s.emit(c.early)
+		c.early = NotHeld{}
+	}
 	s.ownershipDirty = true
 }
 
 func (s *State) acceptAll() {
 	for _, c := range s.order {
-		if !c.accepted {
+		if s.awaits(c) {
 			s.accept(c)
 		}
 	}
 }
+
+// awaits reports whether how opening the consumer went is what a client waits for.
+// Whoever sent leave while waiting may have wanted other topics.
+func (s *State) awaits(c *client) bool { return !c.accepted && sameSpec(c.spec, s.spec) }
 
 // conflict says why a client can't join those that are there, or nil.
 func (s *State) conflict(spec Spec) *messageproxyv1.Error {
@@ -138,7 +144,7 @@ func (s *State) end(id ClientID, err *messageproxyv1.Error) {
 	}
 	for _, p := range s.sorted {
 		if p.owner == c {
-			p.owner = nil
+			s.disown(p)
 		}
 		if p.holder == c {
 			p.reclaim()
@@ -154,20 +160,28 @@ func (s *State) end(id ClientID, err *messageproxyv1.Error) {
 // nobody does.
 func (s *State) reviewConsumer() {
 	needed := s.firstCounting()
+	if needed == nil || !sameSpec(needed.spec, s.spec) {
+		defer s.forgetPast()
+	}
 	switch {
 	case needed == nil && (s.phase == open || s.phase == opening):
 		s.close()
-		clear(s.attempts)
 	case needed == nil && s.phase == waiting:
 		s.phase = idle
-		s.reopenDelay = 0
-		s.forgetTroubles()
 	case needed != nil && (s.phase == open || s.phase == opening) && !sameSpec(needed.spec, s.spec):
 		s.close()
 	case needed != nil && (s.phase == idle || s.phase == waiting && s.now >= s.reopenAt):
 		s.phase, s.spec = opening, needed.spec
 		s.emit(OpenConsumer{s.spec})
 	}
+}
+
+// forgetPast is for when nobody is left of those who were connected: who comes next
+// begins afresh.
+func (s *State) forgetPast() {
+	clear(s.attempts)
+	s.consumeTrouble.err = nil
+	s.reopenDelay = 0
 }
 
 func (s *State) firstCounting() *client {
@@ -199,18 +213,18 @@ func (s *State) opened() {
 }
 
 func (s *State) openFailed(e OpenFailed) {
-	if s.phase == closing {
+	if s.phase != opening {
 		s.closed()
 		return
 	}
 	s.reopenLater()
-	if broker.IsRetryable(e.Err) {
+	if passes(e.Err) {
 		s.begin(&s.consumeTrouble, e.Err, true)
 		s.acceptAll()
 		return
 	}
 	for _, c := range slices.Clone(s.order) {
-		if !c.accepted {
+		if s.awaits(c) {
 			s.end(c.id, wire.Error(e.Err))
 		}
 	}
@@ -227,10 +241,6 @@ func (s *State) reopenLater() {
 func (s *State) closed() {
 	if s.phase != closing {
 		return
-	}
-	if s.firstCounting() == nil {
-		s.reopenDelay = 0
-		s.forgetTroubles()
 	}
 	if s.consumeTrouble.active() {
 		s.reopenLater()

@@ -11,8 +11,8 @@ import (
 // has changed. What is in flight stays where it is (C5).
 func (s *State) shareOut() {
 	s.ownershipDirty = false
-	if s.phase != open || s.draining {
-		return
+	if s.draining {
+		return // nothing is delivered any more
 	}
 	s.updateRing()
 	placements := s.placements()

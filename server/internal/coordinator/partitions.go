@@ -47,7 +47,7 @@ func (s *State) received(e broker.EventMessages) {
 	from := p.end()
 	p.push(e.Messages)
 	s.bytes += p.bytes - held
-	s.recallAttempts(p, from)
+	s.attempts.recall(p, from)
 	s.reviewPause(p)
 	s.enqueue(p)
 }
@@ -76,6 +76,10 @@ func (s *State) revoking(e broker.EventRevoking) {
 }
 
 func (s *State) disown(p *partition) {
+	if c := p.queuedFor; c != nil {
+		p.dequeue()
+		s.markReady(c) // there may be room for what was behind it
+	}
 	if p.owner != nil {
 		p.owner.owned--
 		p.owner = nil
@@ -83,7 +87,7 @@ func (s *State) disown(p *partition) {
 }
 
 func (s *State) dropWaiting(p *partition) {
-	s.rememberAttempts(p)
+	s.attempts.remember(p)
 	s.bytes -= p.bytes - p.inFlightBytes
 	p.dropWaiting()
 }
@@ -105,16 +109,15 @@ func (s *State) lost(names []broker.TopicPartition) {
 		if p == nil {
 			continue
 		}
-		if p.holder != nil {
-			held = append(held, p)
-		}
-		s.rememberAttempts(p)
+		s.attempts.remember(p)
 		s.disown(p)
 		delete(s.partitions, name)
 		p.gone = true
 		s.bytes -= p.bytes
+		if p.holder != nil {
+			held = append(held, p)
+		}
 	}
-	s.sorted = slices.DeleteFunc(s.sorted, func(p *partition) bool { return p.gone })
 	s.withdraw(held, 0)
 	for _, p := range held {
 		c := p.holder
@@ -124,7 +127,17 @@ func (s *State) lost(names []broker.TopicPartition) {
 		s.reviewOldest(c)
 		s.markReady(c)
 	}
+	s.sorted = slices.DeleteFunc(s.sorted, (*partition).forget)
 	s.ownershipDirty = true
+}
+
+// forget drops what a partition that is gone holds, for spans may keep the
+// partition itself for a while, and reports whether it is gone.
+func (p *partition) forget() bool {
+	if p.gone {
+		p.backlog = backlog{}
+	}
+	return p.gone
 }
 
 // dropAll forgets all partitions at once.
@@ -148,41 +161,6 @@ func (s *State) withdraw(held []*partition, timeLeft time.Duration) {
 			held = held[1:]
 		}
 		s.emit(Withdrawn{c.id, names, timeLeft})
-	}
-}
-
-// rememberAttempts keeps the delivery attempts of a partition that goes, for when
-// it comes back.
-func (s *State) rememberAttempts(p *partition) {
-	for i := p.head; i < len(p.entries); i++ {
-		if e := &p.entries[i]; e.attempts > 0 {
-			if s.attempts[p.TopicPartition] == nil {
-				s.attempts[p.TopicPartition] = make(map[uint64]uint32)
-			}
-			s.attempts[p.TopicPartition][e.position] = e.attempts
-		}
-	}
-}
-
-// recallAttempts applies what rememberAttempts kept to the messages from a number
-// on, and forgets it once the partition has passed it.
-func (s *State) recallAttempts(p *partition, from uint64) {
-	known := s.attempts[p.TopicPartition]
-	if len(known) == 0 {
-		return
-	}
-	for number := from; number < p.end(); number++ {
-		e := p.at(number)
-		e.attempts = known[e.position]
-	}
-	last := p.at(p.end() - 1).position
-	for position := range known {
-		if position <= last {
-			delete(known, position)
-		}
-	}
-	if len(known) == 0 {
-		delete(s.attempts, p.TopicPartition)
 	}
 }
 

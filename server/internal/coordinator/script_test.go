@@ -271,7 +271,7 @@ func parseError(kind string) error {
 	case "unavailable":
 		return &broker.Error{Code: broker.CodeUnavailable, Retryable: true, Message: "no route"}
 	case "topic-not-found":
-		return &broker.Error{Code: broker.CodeTopicNotFound, Topic: "t", Partition: broker.AnyPartition}
+		return &broker.Error{Code: broker.CodeTopicNotFound, Topic: "t", Partition: broker.AnyPartition, Retryable: true}
 	}
 	return &broker.Error{Code: broker.CodeInternal, Message: "broken"}
 }
@@ -503,22 +503,30 @@ func checkBacklog(t require.TestingT, s *State, p *partition) {
 	checkNotForgotten(t, s, p)
 }
 
-// checkNotForgotten: what could be delivered has been delivered (C5).
+// checkNotForgotten: what could be delivered has been delivered (C5), and what can't
+// for want of room is in its owner's queue.
 func checkNotForgotten(t require.TestingT, s *State, p *partition) {
-	if s.draining || p.waiting() == 0 || p.owner == nil || p.holder != nil && p.holder != p.owner {
+	if s.draining {
 		return
 	}
-	c := p.owner
-	room := c.unacked < c.maxUnacked && c.bytes < s.cfg.MaxUnackedBytes
-	if room && c.bytes+int64(p.at(p.next).message.Size()) <= s.cfg.MaxUnackedBytes {
-		// Another partition's large message may be first in the queue.
-		require.True(t, len(c.queue) > 0 && c.queue[0] != p && c.bytes > 0, "%v: a deliverable message waits", p.TopicPartition)
+	if !p.deliverable() {
+		require.Nil(t, p.queuedFor, "%v: in the queue for nothing", p.TopicPartition)
+		return
 	}
+	require.Same(t, p.owner, p.queuedFor, "%v: in its owner's queue", p.TopicPartition)
+	// The message of another partition, first in the queue, may be too large.
+	require.False(t, hasRoomFor(s, p.owner, p.owner.queue.first), "%v: a deliverable message waits", p.TopicPartition)
+}
+
+func hasRoomFor(s *State, c *client, p *partition) bool {
+	size := int64(p.at(p.next).message.Size())
+	return c.unacked == 0 ||
+		c.unacked < c.maxUnacked && c.bytes < s.cfg.MaxUnackedBytes && c.bytes+size <= s.cfg.MaxUnackedBytes
 }
 
 // checkFairness: no two clients differ by more than one partition (C4).
 func checkFairness(t require.TestingT, s *State) {
-	if s.phase != open {
+	if s.phase != open || s.draining {
 		return
 	}
 	var counts []int

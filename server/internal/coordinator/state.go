@@ -33,9 +33,7 @@ type State struct {
 
 	partitions map[broker.TopicPartition]*partition
 	sorted     []*partition // by name; Invariant: the values of partitions
-	// attempts remembers how often messages of partitions that went were delivered,
-	// by position.
-	attempts map[broker.TopicPartition]map[uint64]uint32
+	attempts   attempts
 
 	phase       phase
 	spec        Spec // of the consumer, unless phase is idle
@@ -73,16 +71,17 @@ type client struct {
 	maxUnacked int
 	ackTimeout time.Duration
 
-	accepted   bool // told that it is subscribed
-	left       bool // wants no more messages; owns nothing
-	told       bool // was told an assignment
-	owned      int  // number of partitions owned
-	unacked    int  // Invariant: the sum of backlog.inFlight of the partitions held
+	accepted   bool    // told that it is subscribed
+	early      NotHeld // of ACKs that came before it was
+	left       bool    // wants no more messages; owns nothing
+	told       bool    // was told an assignment
+	owned      int     // number of partitions owned
+	unacked    int     // Invariant: the sum of backlog.inFlight of the partitions held
 	bytes      int64
 	assignment []broker.TopicPartition // as told
 
-	queue   []*partition // owned, with something to deliver; each once (queuedFor)
-	isReady bool         // in State.ready
+	queue   queue // Invariant after Settle, unless draining: owned and deliverable
+	isReady bool  // in State.ready
 
 	spans []span // what it was handed, in order; the first may be partly ACKed
 	// oldestSince is when spans[0].from became the oldest unACKed message.
@@ -99,7 +98,8 @@ type partition struct {
 	// holder has messages in flight; Invariant: nil if and only if inFlight == 0.
 	holder *client
 	// queuedFor is the client in whose queue the partition is, or nil.
-	queuedFor *client
+	queuedFor            *client
+	nextInQ, previousInQ *partition
 
 	revoking bool // leaving for another server; Invariant: then nothing waits
 	released bool // ReleasePartition was sent
@@ -119,7 +119,7 @@ func New(cfg Config) *State {
 		cfg:            cfg,
 		clients:        make(map[ClientID]*client),
 		partitions:     make(map[broker.TopicPartition]*partition),
-		attempts:       make(map[broker.TopicPartition]map[uint64]uint32),
+		attempts:       make(attempts),
 		consumeTrouble: trouble{code: messageproxyv1.ErrorCode_ERROR_CODE_CONSUME_FAILED},
 		ackTrouble:     trouble{code: messageproxyv1.ErrorCode_ERROR_CODE_ACK_FAILED},
 		ring:           sharding.NewRing(),
@@ -155,7 +155,7 @@ func (s *State) Step(event Event) {
 	case PollFailed:
 		s.pollFailed(e)
 	case PollRecovered:
-		s.recover(&s.consumeTrouble)
+		s.pollRecovered()
 	case Closed:
 		s.closed()
 	case MemoryPressure:

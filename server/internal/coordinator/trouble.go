@@ -41,6 +41,18 @@ func (s *State) begin(t *trouble, cause error, passing bool) {
 	}
 }
 
+// passes reports whether the broker may get over a failure to open a consumer by
+// itself. What a person has to mend first (a topic to create, a permission to give)
+// is told to whoever subscribes, even if the same call can succeed later.
+func passes(err error) bool {
+	switch broker.CodeOf(err) {
+	case broker.CodeTopicNotFound, broker.CodePartitionNotFound, broker.CodeInvalidArgument,
+		broker.CodeUnauthenticated, broker.CodePermissionDenied, broker.CodeUnsupported:
+		return false
+	}
+	return broker.IsRetryable(err)
+}
+
 func explain(code messageproxyv1.ErrorCode, cause error) string {
 	if code == messageproxyv1.ErrorCode_ERROR_CODE_ACK_FAILED {
 		return "ACKs can't be made durable now, and what was ACKed may come again after a failure of the server; " +
@@ -82,12 +94,6 @@ func (s *State) recover(t *trouble) {
 	}
 }
 
-// forgetTroubles is for when there is nobody to tell.
-func (s *State) forgetTroubles() {
-	s.consumeTrouble.err = nil
-	s.ackTrouble.err = nil
-}
-
 func (s *State) pollFailed(e PollFailed) {
 	if s.phase != open {
 		return
@@ -95,5 +101,11 @@ func (s *State) pollFailed(e PollFailed) {
 	s.begin(&s.consumeTrouble, e.Err, true)
 	if !broker.IsRetryable(e.Err) {
 		s.close() // this consumer won't recover: another one is opened
+	}
+}
+
+func (s *State) pollRecovered() {
+	if s.phase == open {
+		s.recover(&s.consumeTrouble)
 	}
 }
