@@ -3,6 +3,7 @@ package integration_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -60,6 +61,19 @@ func (a *admin) fill(topic string, partitions int32, n int) {
 		for p := range partitions {
 			records = append(records, &kgo.Record{Topic: topic, Partition: p, Value: fmt.Appendf(nil, "%d-%d", p, i)})
 		}
+	}
+	require.NoError(a.t, a.client.ProduceSync(a.ctx(), records...).FirstErr())
+}
+
+// fillRandom stores n messages of random bytes, which don't compress, in partition 0.
+func (a *admin) fillRandom(topic string, n, size int) {
+	a.t.Helper()
+	random := rand.NewChaCha8([32]byte{})
+	records := make([]*kgo.Record, n)
+	for i := range records {
+		value := make([]byte, size)
+		_, _ = random.Read(value)
+		records[i] = &kgo.Record{Topic: topic, Value: value}
 	}
 	require.NoError(a.t, a.client.ProduceSync(a.ctx(), records...).FirstErr())
 }

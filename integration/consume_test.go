@@ -119,10 +119,10 @@ func TestPositionNeverPassesTheFirstUnackedMessage(t *testing.T) {
 }
 
 func TestClientAndPartitionWindowsFromOutside(t *testing.T) {
-	const n = 5000
+	const n = 10_000
 	a := newAdmin(t, sharedKafka.Brokers())
 	topic, sub := a.createTopic(1), unique(t, "sub")
-	a.fill(topic, 1, n)
+	a.fillRandom(topic, n, 1000)
 	p := startProxy(t, sharedKafka.Brokers(), nil)
 	c := subscribeRaw(t, rawClient(t, p.addr), sub, topic)
 	ids := c.awaitMessages(patience, 1000)
@@ -134,21 +134,19 @@ func TestClientAndPartitionWindowsFromOutside(t *testing.T) {
 	require.Len(t, c.received(), 1001, "one ACK, one message")
 
 	// One message stays unACKed: the partition's window stops the broker, however
-	// many are ACKed behind it (C7).
-	for acked := 1; acked < n; {
+	// many are ACKed behind it (C7). A fetch of 256 KiB may overshoot it.
+	for acked := 1; acked < len(c.ids()); {
 		ids = c.ids()
-		if acked == len(ids) {
-			break
-		}
 		c.ack(ids[acked:]...)
 		acked = len(ids)
 		c.awaitQuiet(time.Second)
 	}
-	require.Less(t, len(c.received()), n, "the partition's window")
+	received := len(c.received())
+	t.Logf("%d messages are outstanding of a partition whose first one is not ACKed", received)
+	require.Less(t, received, 2000, "the partition's window")
 	require.Zero(t, a.committedSum(sub, topic))
-	c.ack(c.ids()[0])
-	ids = c.awaitMessages(patience, len(c.received())+1)
-	require.Greater(t, len(ids), 1000)
+	c.ack(ids[0])
+	c.awaitMessages(patience, received+1000)
 }
 
 func TestStuckClientIsDisconnectedAndItsMessagesGoOn(t *testing.T) {
