@@ -102,12 +102,14 @@ func pump(b *testing.B, handle func(Stream) error) time.Duration {
 		}
 		sent <- nil
 	}()
-	for left := frames * benchFrame; left > 0; {
+	received := 0
+	for left := frames * benchFrame; left > 0; received++ {
 		response, err := stream.Recv()
 		require.NoError(b, err)
 		left -= len(response.GetResults())
 	}
 	b.StopTimer()
+	b.ReportMetric(float64(frames*benchFrame)/float64(received), "results/frame")
 	require.NoError(b, <-sent)
 	require.NoError(b, stream.CloseSend())
 	return b.Elapsed()

@@ -79,6 +79,31 @@ func TestP1CancelledStreamsMessagesAreStillGivenToTheBroker(t *testing.T) {
 	})
 }
 
+// Results that were made and never sent don't keep the rest of the request from
+// the broker.
+func TestP1CancelledStreamWithUnsentResultsStillGivesTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		producer := new(fakeProducer)
+		service := NewService(producer, Config{MaxOutstandingMessages: 3})
+		stream := open(t, service)
+		stream.blockSends()
+		stream.send(outgoing(1, 10)...)
+		producer.store(1) // is being sent
+		synctest.Wait()
+		producer.store(2) // waits to be sent
+		synctest.Wait()
+		require.Equal(t, 3, producer.givenSoFar())
+		stream.cancel()
+		synctest.Wait()
+		require.Equal(t, 6, producer.givenSoFar())
+		producer.answer = producer.storeOne
+		producer.store(-1)
+		require.True(t, stream.hasEnded())
+		assert.Equal(t, 10, producer.givenSoFar())
+		assert.EqualValues(t, 10, service.Stats().Stored)
+	})
+}
+
 func TestP1HalfCloseAnswersEverythingAndEndsWithOK(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		producer := new(fakeProducer)

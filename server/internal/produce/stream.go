@@ -172,7 +172,7 @@ func (s *stream) cut() {
 // cancelled, disconnected, or ended by gRPC itself because of a request above its
 // receive limit.
 func (s *stream) goneLocked() error {
-	if s.readErr == nil || s.readErr == io.EOF || isDecodeError(s.readErr) {
+	if s.readErr == nil || errors.Is(s.readErr, io.EOF) || isDecodeError(s.readErr) {
 		return nil
 	}
 	return s.readErr
@@ -181,7 +181,7 @@ func (s *stream) goneLocked() error {
 // terminalLocked is the error that the stream ends with, or nil for OK.
 func (s *stream) terminalLocked() *messageproxyv1.Error {
 	switch {
-	case s.readErr == io.EOF:
+	case errors.Is(s.readErr, io.EOF):
 		return nil
 	case s.readErr != nil:
 		return invalid("%v; none of its messages was stored (topics and header keys must be valid UTF-8)", s.readErr)
