@@ -50,11 +50,20 @@ func (f *flagText) String() string { return f.text }
 // Type returns what the help says that the text is.
 func (f *flagText) Type() string { return f.kind }
 
+// clientEnv is where example clients look for the proxy's address.
+const clientEnv = EnvPrefix + "ADDR"
+
+// testEnvPrefix begins the names of variables of this project's tests.
+const testEnvPrefix = EnvPrefix + "TEST_"
+
 // kubernetesService matches what Kubernetes sets in every container for a service
-// that is called messageproxy. Those variables are no settings.
+// that is called messageproxy.
 var kubernetesService = regexp.MustCompile(
 	`^(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=|^PORT=[a-z]+://`)
 
-func isKubernetesService(name, text string) bool {
-	return kubernetesService.MatchString(strings.TrimPrefix(name, EnvPrefix) + "=" + text)
+// isForOthers reports whether a variable is there for something else than this
+// command, although its name begins with EnvPrefix.
+func isForOthers(name, text string) bool {
+	return name == clientEnv || strings.HasPrefix(name, testEnvPrefix) ||
+		kubernetesService.MatchString(strings.TrimPrefix(name, EnvPrefix)+"="+text)
 }

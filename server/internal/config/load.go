@@ -138,7 +138,7 @@ func (l *loader) loadEnv() error {
 		Prefix:      EnvPrefix,
 		EnvironFunc: func() []string { return l.in.Environ },
 		TransformFunc: func(name, text string) (string, any) {
-			if text == "" || name == FileEnv || isKubernetesService(name, text) {
+			if text == "" || name == FileEnv || isForOthers(name, text) {
 				return "", nil
 			}
 			return name, text

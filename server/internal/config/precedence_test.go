@@ -127,12 +127,12 @@ func TestBrokersAddUpWhenRepeated(t *testing.T) {
 	require.Equal(t, []string{"a:1", "b:2", "c:3"}, loaded.Kafka.Brokers)
 }
 
-func TestKubernetesServiceVariablesAreNoSettings(t *testing.T) {
+func TestVariablesForOthersAreNoSettings(t *testing.T) {
 	in := input{env: []string{
 		"MESSAGEPROXY_SERVICE_HOST=10.0.0.1", "MESSAGEPROXY_SERVICE_PORT=7070", "MESSAGEPROXY_SERVICE_PORT_GRPC=7070",
 		"MESSAGEPROXY_PORT=tcp://10.0.0.1:7070", "MESSAGEPROXY_PORT_7070_TCP=tcp://10.0.0.1:7070",
 		"MESSAGEPROXY_PORT_7070_TCP_PROTO=tcp", "MESSAGEPROXY_PORT_7070_TCP_PORT=7070", "MESSAGEPROXY_PORT_7070_TCP_ADDR=10.0.0.1",
-		"OTHER=thing", "HOME=/",
+		"MESSAGEPROXY_ADDR=localhost:7070", "MESSAGEPROXY_TEST_KAFKA=a:1", "OTHER=thing", "HOME=/",
 	}}
 	require.Equal(t, Defaults(Serve), in.mustLoad(t, Serve).Settings)
 	_, err := input{env: []string{"MESSAGEPROXY_PORT=8080"}}.load(t, Serve)

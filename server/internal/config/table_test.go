@@ -18,7 +18,7 @@ func TestNamesAreUnique(t *testing.T) {
 		}
 		require.NotEmpty(t, s.Usage)
 		require.NotZero(t, s.Commands)
-		require.False(t, isKubernetesService(s.Env(), "tcp://1.2.3.4:5"), s.Env())
+		require.False(t, isForOthers(s.Env(), "tcp://1.2.3.4:5"), s.Env())
 	}
 }
 
