@@ -66,7 +66,7 @@ func TestWriteYAMLOfDefaultsReadsBack(t *testing.T) {
 
 func TestSecretsAreNotShown(t *testing.T) {
 	secret := Setting{
-		Flag: "test-secret", Key: "log.secret", Commands: Serve, Secret: true, Usage: "a secret",
+		Flag: "log-secret", Key: "log.secret", Commands: Serve, Secret: true, Usage: "a secret",
 		in: func(s *Settings) value { return listenValue{to: &s.Dev.DataDir} },
 	}
 	before := table
