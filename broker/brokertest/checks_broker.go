@@ -356,12 +356,13 @@ func checkSharedSubscription(e *env) {
 	second := e.joinAnother(opts)
 	revoked, _, _ := first.awaitRevoking()
 	first.Release(revoked...)
-	second.await("a share of the partitions", func() bool { return len(second.keptLocked()) > 0 })
-	first.await("a settled assignment", func() bool {
-		return len(first.keptLocked())+len(second.kept()) == 4
-	})
-	want := e.produce(topic, 40)
 	both := signalOf(first, second)
+	if !both(e.h.Patience, func() bool {
+		return len(second.kept()) > 0 && len(first.kept())+len(second.kept()) == 4
+	}) {
+		e.Fatalf("of 4 partitions the consumers have %v and %v", first.kept(), second.kept())
+	}
+	want := e.produce(topic, 40)
 	if !both(e.h.Patience, func() bool { return len(first.all())+len(second.all()) >= len(want) }) {
 		e.Fatalf("of %d messages %d and %d were received", len(want), len(first.all()), len(second.all()))
 	}

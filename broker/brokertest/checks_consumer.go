@@ -349,6 +349,7 @@ func checkConsumerCloseUnreachable(e *env) {
 	r := e.join(opts)
 	got := r.awaitMessages(len(want))
 	e.SetReachable(e, false)
+	e.unsound[r.Consumer] = true
 	r.ack(got[:2]...)
 	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 	defer cancel()

@@ -49,7 +49,7 @@ func checkPollTrouble(e *env) {
 	e.SetReachable(e, false)
 	for range 2 {
 		var err error
-		err, at = r.awaitFailedPoll(contractLimit+grace, at)
+		at, err = r.awaitFailedPoll(contractLimit+grace, at)
 		e.assertCode("PollMessages", err, broker.CodeUnavailable)
 		if !broker.IsRetryable(err) {
 			e.Fatalf("the error isn't retryable: %v", err)
@@ -71,8 +71,9 @@ func checkBrokenConsumer(e *env) {
 	r := e.join(opts)
 	r.awaitMessages(len(want))
 	begin := r.now()
+	e.unsound[r.Consumer] = true
 	e.BreakConsumers(e, opts.Subscription)
-	err, _ := r.awaitFailedPoll(contractLimit+grace, begin)
+	_, err := r.awaitFailedPoll(contractLimit+grace, begin)
 	if broker.IsRetryable(err) {
 		e.Errorf("the error is retryable: %v", err)
 	}

@@ -52,22 +52,23 @@ func TestEverySentenceOfTheContractIsChecked(t *testing.T) {
 	require.Greater(t, len(sentences), 100)
 	used := map[string]bool{}
 	for _, s := range sentences {
-		found := 0
+		var found []string
 		for _, c := range Checks() {
 			for _, quote := range c.Quotes {
 				if quotes(quote, s) {
 					used[quote] = true
-					found++
+					found = append(found, c.Name)
 				}
 			}
 		}
-		for quote := range notForBackends {
+		for quote, reason := range notForBackends {
 			if strings.HasPrefix(s.text, quote) {
 				used[quote] = true
-				found++
+				found = append(found, "(for no backend: "+reason+")")
 			}
 		}
-		if found == 0 {
+		t.Logf("%s: %s\n\t%s", s.of, s.text, strings.Join(found, ", "))
+		if len(found) == 0 {
 			t.Errorf("no check quotes this sentence of %s: %s", s.of, s.text)
 		}
 	}

@@ -9,7 +9,13 @@
 // Each Check quotes the sentences of the contract that it is about (Check.Quotes,
 // in the files checks_*.go), and a test of this package reads the contract and
 // fails if a sentence of it is in no check, or if a quotation is in no sentence.
-// So the way from a sentence to its subtests is a search for its words here.
+// So the way from a sentence to its subtests is a search for its words here, or
+// the table that this prints:
+//
+//	go test -v -run TestEverySentence ./brokertest
+//
+// Most of a check's time is waiting, so on a broker that a check has for itself
+// "go test -parallel 16" ends sooner.
 //
 // The checks wait for signals and take as much time as the backend does, up to
 // Harness.Patience. What they assert not to happen they watch for Harness.Quiet.

@@ -149,20 +149,20 @@ func countEvents[E broker.Event](r *reader) (n int) {
 	return n
 }
 
-// awaitFailedPoll waits for a poll that fails after a mark, and returns its error
-// and the mark behind it.
-func (r *reader) awaitFailedPoll(limit time.Duration, since mark) (failure error, behind mark) {
+// awaitFailedPoll waits for a poll that fails after a mark, and returns the mark
+// behind it and its error.
+func (r *reader) awaitFailedPoll(limit time.Duration, since mark) (behind mark, failure error) {
 	r.e.Helper()
 	r.awaitWithin(limit, "a poll that fails", func() bool {
 		for i := int(since); i < len(r.history); i++ {
 			if r.history[i].err != nil {
-				failure, behind = r.history[i].err, mark(i+1)
+				behind, failure = mark(i+1), r.history[i].err
 				return true
 			}
 		}
 		return false
 	})
-	return failure, behind
+	return behind, failure
 }
 
 // awaitGoodPoll waits for a poll that succeeds after a mark.

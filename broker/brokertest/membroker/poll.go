@@ -13,7 +13,7 @@ func (c *Consumer) PollMessages(ctx context.Context) (broker.Events, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		events, err, ready := c.pollNow()
+		events, ready, err := c.pollNow()
 		if ready {
 			return events, err
 		}
@@ -26,11 +26,11 @@ func (c *Consumer) PollMessages(ctx context.Context) (broker.Events, error) {
 }
 
 // pollNow returns what there is to tell now, if there is anything.
-func (c *Consumer) pollNow() (events broker.Events, err error, ready bool) { //nolint:revive // the error is a result like another
+func (c *Consumer) pollNow() (events broker.Events, ready bool, err error) {
 	c.b.mu.Lock()
 	defer c.b.mu.Unlock()
 	if c.isClosing {
-		return nil, broker.ErrClosed, true
+		return nil, true, broker.ErrClosed
 	}
 	now := time.Now()
 	err = c.pollErrorLocked()
@@ -38,18 +38,18 @@ func (c *Consumer) pollNow() (events broker.Events, err error, ready bool) { //n
 		events = c.fetchLocked(c.drainLocked(now))
 		ready = len(events) > 0 || c.pollFailed
 		c.pollFailed = false
-		return events, nil, ready
+		return events, ready, nil
 	}
 	if c.pollFailed && c.dead == nil && now.Before(c.pollFailAt) {
 		c.tickByLocked(c.pollFailAt)
-		return nil, nil, false
+		return nil, false, nil
 	}
 	c.pollFailed, c.pollFailAt = true, now.Add(c.b.opts.RetryInterval)
 	events = c.drainLocked(now)
 	if broker.CodeOf(err) == broker.CodeTopicNotFound {
 		events = c.fetchLocked(events) // the other topics go on
 	}
-	return events, err, true
+	return events, true, err
 }
 
 // pollErrorLocked returns why messages can't be received now, or nil.
