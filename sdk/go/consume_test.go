@@ -215,6 +215,22 @@ func TestKeyWorkersShareMessagesWithoutAKey(t *testing.T) {
 	})
 }
 
+type contextKey struct{}
+
+func TestHandlersHaveTheValuesOfTheContext(t *testing.T) {
+	bubble(t, func(t *testing.T, server *messageproxytest.Server, client *messageproxy.Client) {
+		add(server, "k", 1)
+		ctx, cancel := context.WithCancel(context.WithValue(t.Context(), contextKey{}, "a value"))
+		err := client.Subscription("s", "orders").Consume(ctx, func(ctx context.Context, _ *messageproxy.Message) error {
+			assert.Equal(t, "a value", ctx.Value(contextKey{}))
+			cancel()
+			return ctx.Err()
+		})
+		require.NoError(t, err)
+		assert.Len(t, server.Acked("s"), 1)
+	})
+}
+
 func TestConsumeSubscribesAsConfigured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got []*messageproxyv1.SubscribeRequest

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/grpc"
 
@@ -44,7 +45,8 @@ func (c *Client) Subscription(name string, topics ...string) *Subscription {
 // running handlers are cancelled, and the partition's next handler starts only
 // when its predecessor has returned; so a handler that ignores its context holds
 // its partition up, until the server's ACK timeout at the latest gives it to
-// someone else. The context of a handler does not end with ctx.
+// someone else. The context of a handler has the values of ctx, but does not end
+// with it.
 //
 // When ctx ends, Consume stops in good order: it asks for no more messages, waits
 // for running handlers (WithDrainTimeout), sends their ACKs, leaves, and returns
@@ -64,8 +66,8 @@ func (s *Subscription) Consume(ctx context.Context, handler func(ctx context.Con
 	if err != nil {
 		return err
 	}
-	if handler == nil {
-		return &Error{Code: CodeInvalidArgument, Message: "Consume: the handler is nil"}
+	if err := s.validate(handler); err != nil {
+		return err
 	}
 	if s.client.closed.Err() != nil {
 		return ErrClosed
@@ -74,10 +76,23 @@ func (s *Subscription) Consume(ctx context.Context, handler func(ctx context.Con
 	if err != nil {
 		return err
 	}
-	c := newConsumer(s, config, conn, handler)
+	c := newConsumer(context.WithoutCancel(ctx), s, config, conn, handler)
 	defer c.cancelHandlers(errDrained)
 	defer conn.Close() //nolint:errcheck // it only says that it was closed before
 	return c.run(ctx)
+}
+
+// validate says why Consume can't be called so. The rest is the server's to say.
+func (s *Subscription) validate(handler func(context.Context, *Message) error) error {
+	if handler == nil {
+		return &Error{Code: CodeInvalidArgument, Message: "Consume: the handler is nil"}
+	}
+	for _, name := range append([]string{s.name}, s.topics...) {
+		if !utf8.ValidString(name) {
+			return &Error{Code: CodeInvalidArgument, Message: fmt.Sprintf("Consume: %q is not valid UTF-8, which subscriptions and topics must be", name)}
+		}
+	}
+	return nil
 }
 
 // consumer is one call of Consume. The calling goroutine opens one session after
@@ -91,6 +106,8 @@ type consumer struct {
 	handler      func(context.Context, *Message) error
 	conn         *grpc.ClientConn
 
+	// values is the caller's context, without its end.
+	values context.Context
 	// handlerCtx is the parent of all handlers' contexts.
 	handlerCtx     context.Context
 	cancelHandlers context.CancelCauseFunc
@@ -108,7 +125,9 @@ type consumer struct {
 	drainBy time.Time
 }
 
-func newConsumer(s *Subscription, config *consumeConfig, conn *grpc.ClientConn, handler func(context.Context, *Message) error) *consumer {
+// newConsumer makes a consumer; ctx has the values for handlers and streams, and
+// doesn't end.
+func newConsumer(ctx context.Context, s *Subscription, config *consumeConfig, conn *grpc.ClientConn, handler func(context.Context, *Message) error) *consumer {
 	c := &consumer{
 		client:       s.client,
 		subscription: s,
@@ -118,7 +137,8 @@ func newConsumer(s *Subscription, config *consumeConfig, conn *grpc.ClientConn, 
 		idle:         make(chan struct{}, 1),
 		lanes:        newLanes(config),
 	}
-	c.handlerCtx, c.cancelHandlers = context.WithCancelCause(context.Background())
+	c.values = ctx
+	c.handlerCtx, c.cancelHandlers = context.WithCancelCause(ctx)
 	c.open, c.shut = context.WithCancel(context.Background())
 	return c
 }
@@ -152,7 +172,7 @@ func (c *consumer) run(ctx context.Context) error {
 // runSession opens a stream and serves it until it is lost or the consumer
 // stops; then it leaves in good order. It returns why the stream ended.
 func (c *consumer) runSession(retry *backoff) *Error {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(c.values)
 	defer cancel()
 	stopConnecting := context.AfterFunc(c.open, cancel)
 	stream, err := messageproxyv1.NewMessageProxyClient(c.conn).Consume(ctx)

@@ -96,6 +96,8 @@ func TestCloseWhileConnectingFailsWhatWasNeverSent(t *testing.T) {
 func TestOptionsThatAreNotValidAreRefused(t *testing.T) {
 	for name, opt := range map[string]messageproxy.Option{
 		"WithLogger":           messageproxy.WithLogger(nil),
+		"WithClientName":       messageproxy.WithClientName("\xff"),
+		"WithMaxMessageBytes":  messageproxy.WithMaxMessageBytes(0),
 		"WithReconnectBackoff": messageproxy.WithReconnectBackoff(time.Second, time.Millisecond),
 		"WithMaxOutstanding":   messageproxy.WithMaxOutstanding(0, 1),
 	} {
@@ -122,5 +124,7 @@ func TestOptionsThatAreNotValidAreRefused(t *testing.T) {
 			require.ErrorContains(t, err, name)
 		}
 		require.ErrorIs(t, client.Subscription("s", "orders").Consume(t.Context(), nil), messageproxy.CodeInvalidArgument)
+		require.ErrorIs(t, client.Subscription("\xff", "orders").Consume(t.Context(), handleAll), messageproxy.CodeInvalidArgument)
+		require.ErrorIs(t, client.Subscription("s", "\xff").Consume(t.Context(), handleAll), messageproxy.CodeInvalidArgument)
 	})
 }

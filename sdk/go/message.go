@@ -63,13 +63,9 @@ type Receipt struct {
 	Timestamp time.Time
 }
 
-// maxWireBytes bounds a produced message so that its frame can be encoded at
-// all. The server's own limit is far below.
-const maxWireBytes = 1 << 30
-
 // validate says why m can't be produced, or nil. What it lets through can always
 // be encoded, so that no message can break the stream of the others.
-func (m *Message) validate() error {
+func (m *Message) validate(maxBytes int) error {
 	if m == nil {
 		return invalidMessage("it is nil")
 	}
@@ -84,9 +80,10 @@ func (m *Message) validate() error {
 			return invalidMessage(fmt.Sprintf("the key of its header %d is not valid UTF-8", i))
 		}
 	}
-	if m.size() > maxWireBytes {
-		return &Error{Code: CodeMessageTooLarge, Message: fmt.Sprintf("the message for topic %q has %d bytes; more than %d can't be sent",
-			m.Topic, m.size(), maxWireBytes)}
+	if m.size() > maxBytes {
+		return &Error{Code: CodeMessageTooLarge, Message: fmt.Sprintf(
+			"the message for topic %q has %d bytes, above the client's limit of %d; if the server takes it, raise WithMaxMessageBytes",
+			m.Topic, m.size(), maxBytes)}
 	}
 	return nil
 }
@@ -95,11 +92,15 @@ func invalidMessage(why string) *Error {
 	return &Error{Code: CodeInvalidArgument, Message: "the message can't be produced: " + why}
 }
 
-// size is the number of bytes of key, value and headers.
+// headerBytes is about what a header costs beside its own bytes.
+const headerBytes = 16
+
+// size is the number of bytes of key, value and headers, and a little for each
+// header, so that many small ones don't pass for nothing.
 func (m *Message) size() int {
 	n := len(m.Key) + len(m.Value)
 	for i := range m.Headers {
-		n += len(m.Headers[i].Key) + len(m.Headers[i].Value)
+		n += len(m.Headers[i].Key) + len(m.Headers[i].Value) + headerBytes
 	}
 	return n
 }

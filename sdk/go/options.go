@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/grpc"
 	grpcbackoff "google.golang.org/grpc/backoff"
@@ -27,17 +29,19 @@ type clientConfig struct {
 	maxBackoff          time.Duration
 	outstandingMessages int
 	outstandingBytes    int
+	maxMessageBytes     int
 }
 
 func newClientConfig(opts []Option) (*clientConfig, error) {
-	name, _ := os.Hostname() // no name is as good as none
+	host, _ := os.Hostname() // no name is as good as none
 	c := &clientConfig{
 		logger:              slog.New(slog.DiscardHandler),
-		name:                name,
+		name:                strings.ToValidUTF8(host, "?"),
 		minBackoff:          100 * time.Millisecond,
 		maxBackoff:          10 * time.Second,
 		outstandingMessages: 1000,
 		outstandingBytes:    64 << 20,
+		maxMessageBytes:     60 << 20,
 	}
 	for _, opt := range opts {
 		opt(c)
@@ -49,6 +53,10 @@ func (c *clientConfig) validate() error {
 	switch {
 	case c.logger == nil:
 		return optionError("WithLogger", "the logger is nil; leave the option out to discard the log")
+	case !utf8.ValidString(c.name):
+		return optionError("WithClientName", fmt.Sprintf("%q is not valid UTF-8", c.name))
+	case c.maxMessageBytes < 1 || c.maxMessageBytes > 1<<30:
+		return optionError("WithMaxMessageBytes", fmt.Sprintf("%d is not between 1 and 1 GiB", c.maxMessageBytes))
 	case c.minBackoff <= 0 || c.maxBackoff < c.minBackoff:
 		return optionError("WithReconnectBackoff", fmt.Sprintf("%v and %v: the first must be above 0, the second not below the first", c.minBackoff, c.maxBackoff))
 	case c.outstandingMessages < 1 || c.outstandingBytes < 1:
@@ -104,6 +112,16 @@ func WithReconnectBackoff(minimum, maximum time.Duration) Option {
 // 1,000 messages (as many as a server reads ahead by default) and 64 MiB.
 func WithMaxOutstanding(messages, bytes int) Option {
 	return func(c *clientConfig) { c.outstandingMessages, c.outstandingBytes = messages, bytes }
+}
+
+// WithMaxMessageBytes sets the largest message (key, value and headers) that the
+// client sends; larger ones fail with CodeMessageTooLarge. It is there for the
+// messages of others: the server has a limit of its own (16 MiB by default) and
+// answers each message above it, but a message above twice that limit, and above
+// 64 MiB, breaks the stream that all share. Raise it only together with the
+// server's. Default: 60 MiB. At most 1 GiB.
+func WithMaxMessageBytes(n int) Option {
+	return func(c *clientConfig) { c.maxMessageBytes = n }
 }
 
 // spreadClients lets clients of a name with several addresses spread over them.

@@ -14,8 +14,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
+	"google.golang.org/grpc/status"
 
 	messageproxy "github.com/messageproxy/messageproxy/sdk/go"
 	"github.com/messageproxy/messageproxy/sdk/go/messageproxytest"
@@ -137,6 +139,19 @@ func TestAServerThatRefusesForGoodFailsWhatWaits(t *testing.T) {
 		_, err := client.Produce(t.Context(), message("k", "v"))
 		require.NoError(t, err, "the client isn't broken by it")
 	})
+}
+
+func TestAStreamThatCannotBeOpenedForGoodFailsWhatWasNeverSent(t *testing.T) {
+	refuse := grpc.WithChainStreamInterceptor(func(context.Context, *grpc.StreamDesc, *grpc.ClientConn, string, grpc.Streamer, ...grpc.CallOption) (grpc.ClientStream, error) {
+		return nil, status.Error(codes.PermissionDenied, "not you")
+	})
+	bubble(t, func(t *testing.T, _ *messageproxytest.Server, client *messageproxy.Client) {
+		_, err := client.Produce(t.Context(), message("k", "v"))
+		require.ErrorIs(t, err, messageproxy.CodePermissionDenied)
+		require.NotErrorIs(t, err, messageproxy.ErrUnknownOutcome)
+		err = client.Subscription("s", "orders").Consume(t.Context(), handleAll)
+		require.ErrorIs(t, err, messageproxy.CodePermissionDenied)
+	}, messageproxy.WithDialOptions(refuse))
 }
 
 func TestReconnectingBacksOff(t *testing.T) {

@@ -80,6 +80,30 @@ func TestProduceRejectsWhatCantBeSent(t *testing.T) {
 	}
 }
 
+func TestAMessageAboveTheClientsLimitIsNotSent(t *testing.T) {
+	bubble(t, func(t *testing.T, server *messageproxytest.Server, client *messageproxy.Client) {
+		_, err := client.Produce(t.Context(), &messageproxy.Message{Topic: "orders", Value: make([]byte, 1000)})
+		require.NoError(t, err)
+		_, err = client.Produce(t.Context(), &messageproxy.Message{Topic: "orders", Value: make([]byte, 1001)})
+		require.ErrorIs(t, err, messageproxy.CodeMessageTooLarge)
+		assert.Len(t, server.Messages("orders"), 1)
+	}, messageproxy.WithMaxMessageBytes(1000))
+}
+
+func TestALargeMessageGoesBothWays(t *testing.T) {
+	bubble(t, func(t *testing.T, server *messageproxytest.Server, client *messageproxy.Client) {
+		_, err := client.Produce(t.Context(), &messageproxy.Message{Topic: "orders", Value: make([]byte, 15<<20)})
+		require.NoError(t, err)
+		got := make(chan int, 1)
+		c := consume(t, client, func(_ context.Context, m *messageproxy.Message) error {
+			got <- len(m.Value)
+			return nil
+		})
+		assert.Equal(t, 15<<20, <-got)
+		require.NoError(t, c.stop())
+	})
+}
+
 func TestProduceReturnsTheServersError(t *testing.T) {
 	bubble(t, func(t *testing.T, server *messageproxytest.Server, client *messageproxy.Client) {
 		want := &messageproxy.Error{Code: messageproxy.CodeTopicNotFound, Message: `no topic "orders"`, Retryable: true, MessageIDs: []string{"a"}}

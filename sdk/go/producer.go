@@ -20,6 +20,8 @@ type producer struct {
 	client messageproxyv1.MessageProxyClient
 	logger *slog.Logger
 	retry  backoff // run's
+	// maxMessageBytes is the largest message that is taken over.
+	maxMessageBytes int
 
 	wake         chan struct{} // capacity 1: the queue has something
 	callbackWake chan struct{} // capacity 1: callbacks has something
@@ -46,15 +48,16 @@ type producer struct {
 
 func newProducer(conn *grpc.ClientConn, config *clientConfig) *producer {
 	p := &producer{
-		conn:         conn,
-		client:       messageproxyv1.NewMessageProxyClient(conn),
-		logger:       config.logger,
-		retry:        backoff{min: config.minBackoff, max: config.maxBackoff},
-		wake:         make(chan struct{}, 1),
-		callbackWake: make(chan struct{}, 1),
-		room:         room{maxMessages: config.outstandingMessages, maxBytes: config.outstandingBytes},
-		flushes:      newFlushGroups(),
-		watches:      map[<-chan struct{}]*watch{},
+		conn:            conn,
+		client:          messageproxyv1.NewMessageProxyClient(conn),
+		logger:          config.logger,
+		retry:           backoff{min: config.minBackoff, max: config.maxBackoff},
+		maxMessageBytes: config.maxMessageBytes,
+		wake:            make(chan struct{}, 1),
+		callbackWake:    make(chan struct{}, 1),
+		room:            room{maxMessages: config.outstandingMessages, maxBytes: config.outstandingBytes},
+		flushes:         newFlushGroups(),
+		watches:         map[<-chan struct{}]*watch{},
 	}
 	p.closing, p.beginClose = context.WithCancel(context.Background())
 	p.alive, p.stop = context.WithCancel(context.Background())
@@ -90,7 +93,7 @@ func (p *producer) produceAsync(ctx context.Context, m *Message, callback func(R
 
 // enqueue waits for a place and queues m.
 func (p *producer) enqueue(ctx context.Context, m *Message, callback func(Receipt, error)) (*pending, error) {
-	if err := m.validate(); err != nil {
+	if err := m.validate(p.maxMessageBytes); err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil {
