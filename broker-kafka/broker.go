@@ -50,6 +50,8 @@ func (b *Broker) clientOptions() []kgo.Opt {
 		kgo.SeedBrokers(b.opts.Brokers...),
 		kgo.ClientID("messageproxy"),
 		kgo.WithLogger(newClientLogger(b.log)),
+		// Brokers may ask clients for metrics (KIP-714); closing would wait for the last.
+		kgo.DisableClientMetrics(),
 	}
 	return append(opts, b.opts.ClientOptions...)
 }
@@ -61,7 +63,7 @@ func (b *Broker) Ping(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, cl)
+	_, err = ask(ctx, cl, kmsg.NewPtrApiVersionsRequest().RequestWith)
 	if err != nil {
 		return mapError(err, "", broker.AnyPartition)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/messageproxy/messageproxy/broker"
@@ -17,6 +18,9 @@ const (
 	defaultMaxMessageBytes = 16 << 20
 )
 
+// shortestProduceTimeout is about the time that brokers take at best.
+const shortestProduceTimeout = time.Millisecond
+
 // maxMaxMessageBytes leaves room below the largest batch that the client library
 // builds, 1 GiB.
 const maxMaxMessageBytes = 1 << 29
@@ -28,8 +32,8 @@ const closeGrace = time.Second
 // the topic is open (see topicKeeper), and classifies what comes back (see
 // outcome).
 //
-// A message's way: ProduceAsync, producerTopic.accept, perhaps a while among its waiting,
-// producerTopic.send, the library, answered, done.
+// A message's way: ProduceAsync, producerTopic.accept, perhaps a while in its waiting,
+// perhaps a while in its lane's held, pass, the library, answered, done.
 type producer struct {
 	log             *slog.Logger
 	timeout         time.Duration
@@ -54,19 +58,21 @@ type batch struct {
 }
 
 // outgoing is a message on its way. It is its record's context, and so found from
-// the record; as a context it ends at the message's deadline, or when the
-// producer is closed.
+// the record.
 type outgoing struct {
-	context.Context
-	record  kgo.Record
-	message *broker.OutgoingMessage
-	done    func(broker.MessageReceipt, error)
-	batch   *batch
-	topic   *producerTopic
-	info    *topicInfo // of the topic, when the message was sent
-	since   uint64     // of the session's ledger, before the message was sent
-	// misdirected: the topic has no such partition, by what the library knows.
-	misdirected bool
+	context.Context // ends at the message's deadline, or when the producer is closed
+	record          kgo.Record
+	message         *broker.OutgoingMessage
+	done            func(broker.MessageReceipt, error)
+	batch           *batch
+	topic           *producerTopic
+
+	// Set when the message is given to the client library.
+	info        *topicInfo
+	partition   int32
+	since       uint64      // of the session's ledger
+	inLibrary   atomic.Bool // the library has it in its partition
+	misdirected bool        // the library doesn't know the partition
 }
 
 // NewProducer opens a producer without talking to Kafka.
@@ -89,8 +95,8 @@ func (b *Broker) NewProducer(ctx context.Context, opts broker.ProducerOptions) (
 func checkProducerOptions(opts broker.ProducerOptions) error {
 	what := ""
 	switch {
-	case opts.Timeout < 0:
-		what = fmt.Sprintf("the produce timeout is %v: it must not be negative", opts.Timeout)
+	case opts.Timeout < 0 || opts.Timeout > 0 && opts.Timeout < shortestProduceTimeout:
+		what = fmt.Sprintf("the produce timeout is %v: it must be at least %v, or 0 for the default", opts.Timeout, shortestProduceTimeout)
 	case opts.MaxMessageBytes < 0 || opts.MaxMessageBytes > maxMaxMessageBytes:
 		what = fmt.Sprintf("the largest message is %d bytes: it must be from 0 to %d", opts.MaxMessageBytes, maxMaxMessageBytes)
 	default:

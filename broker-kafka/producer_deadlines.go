@@ -5,11 +5,10 @@ import (
 	"time"
 )
 
-// deadlines makes the contexts that end messages' stay in the client library. The
-// library gives a partition's messages up when the context of the first of them
-// has ended and it knows none of them to be on the way; its own timeout won't do,
-// as it counts from the messages' timestamps. All messages of a moment share a
-// context, and so one timer; moments are short against the timeout.
+// deadlines makes the contexts that end messages' stay in the client library,
+// whose own timeout won't do: it counts from the messages' timestamps. All
+// messages of a moment share a context, and so one timer; moments are short
+// against the timeout.
 type deadlines struct {
 	parent  context.Context
 	timeout time.Duration
@@ -34,4 +33,33 @@ func (d *deadlines) contextLocked(now time.Time) context.Context {
 		d.current, d.until = ctx, now.Add(d.moment)
 	}
 	return d.current
+}
+
+var alreadyOver = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// Done is what the client library asks, of the first message of a partition,
+// before it sends and whenever it looks at trouble: if that is over, it fails
+// every message of the partition. The library is set up to do so even if it can't
+// tell whether brokers have them (AllowIdempotentProduceCancellation): the ledger
+// can, and as long as it has any doubt the answer is no.
+//
+// The answer is no too, instead of a channel that will be closed in time, while
+// there is time left. With such a channel the library would cut the connection at
+// the deadline, and lose the answers to others' messages.
+func (o *outgoing) Done() <-chan struct{} {
+	if !o.inLibrary.Load() {
+		return o.Context.Done()
+	}
+	if o.Context.Err() == nil {
+		return nil
+	}
+	st := o.info.session.ledger.standing(o.info.id, o.record.Topic, o.partition, o.since)
+	if st.open || st.sent && st.doubtful {
+		return nil
+	}
+	return alreadyOver
 }

@@ -111,7 +111,7 @@ type result struct {
 type results struct {
 	t     testing.TB
 	begin time.Time
-	all   sync.WaitGroup
+	done  chan struct{} // closed when all are answered
 
 	mu    sync.Mutex
 	by    []*result // nil while there is none
@@ -121,8 +121,7 @@ type results struct {
 // produce gives messages to the producer.
 func produce(t testing.TB, p broker.Producer, messages ...*broker.OutgoingMessage) *results {
 	t.Helper()
-	r := &results{t: t, begin: time.Now(), by: make([]*result, len(messages))}
-	r.all.Add(len(messages))
+	r := &results{t: t, begin: time.Now(), done: make(chan struct{}), by: make([]*result, len(messages))}
 	for i, m := range messages {
 		p.ProduceAsync(m, func(receipt broker.MessageReceipt, err error) { r.add(i, receipt, err) })
 	}
@@ -138,16 +137,16 @@ func (r *results) add(i int, receipt broker.MessageReceipt, err error) {
 	}
 	r.by[i] = &result{receipt, err, time.Since(r.begin)}
 	r.order = append(r.order, i)
-	r.all.Done()
+	if len(r.order) == len(r.by) {
+		close(r.done)
+	}
 }
 
 // await waits until every message is answered.
 func (r *results) await() []*result {
 	r.t.Helper()
-	done := make(chan struct{})
-	go func() { defer close(done); r.all.Wait() }()
 	select {
-	case <-done:
+	case <-r.done:
 	case <-time.After(patience):
 		require.FailNow(r.t, "messages are not answered", "%d of %d are", r.count(), len(r.by))
 	}
@@ -200,7 +199,7 @@ func messages(topic string, n int) []*broker.OutgoingMessage {
 type network struct {
 	mu    sync.Mutex
 	cut   bool
-	deaf  bool // what brokers send doesn't arrive
+	deaf  func(host string) bool // what these brokers send doesn't arrive
 	conns []*faultyConn
 }
 
@@ -214,7 +213,7 @@ func (n *network) dial(ctx context.Context, network, host string) (net.Conn, err
 	if err != nil {
 		return nil, err
 	}
-	c := &faultyConn{Conn: conn, n: n}
+	c := &faultyConn{Conn: conn, n: n, host: host}
 	n.conns = append(n.conns, c)
 	return c, nil
 }
@@ -222,25 +221,42 @@ func (n *network) dial(ctx context.Context, network, host string) (net.Conn, err
 // setCut cuts all connections and refuses new ones, or stops that.
 func (n *network) setCut(cut bool) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	n.cut = cut
+	n.mu.Unlock()
 	if cut {
-		n.closeLocked()
+		n.closeAll()
 	}
 }
 
 // setDeaf keeps what brokers send from arriving; ending that closes the
-// connections on which something was lost.
+// connections, as something is missing on them.
 func (n *network) setDeaf(deaf bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.deaf = deaf
+	n.setDeafTo(func(string) bool { return deaf })
 	if !deaf {
-		n.closeLocked()
+		n.closeAll()
 	}
 }
 
-func (n *network) closeLocked() {
+// deafen keeps what one broker sends from arriving.
+func (n *network) deafen(broker string) {
+	n.setDeafTo(func(host string) bool { return host == broker })
+}
+
+func (n *network) setDeafTo(deaf func(string) bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.deaf = deaf
+}
+
+func (n *network) isDeaf(host string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.deaf != nil && n.deaf(host)
+}
+
+func (n *network) closeAll() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	for _, c := range n.conns {
 		c.Conn.Close()
 	}
@@ -249,16 +265,14 @@ func (n *network) closeLocked() {
 
 type faultyConn struct {
 	net.Conn
-	n *network
+	n    *network
+	host string
 }
 
 func (c *faultyConn) Read(b []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(b)
-		c.n.mu.Lock()
-		deaf := c.n.deaf
-		c.n.mu.Unlock()
-		if !deaf || err != nil {
+		if err != nil || !c.n.isDeaf(c.host) {
 			return n, err
 		}
 	}

@@ -69,19 +69,57 @@ func TestALostAnswerIsAwaited(t *testing.T) {
 	e.net.setDeaf(true)
 	r := produce(t, p, message("orders", "second"))
 	e.awaitStored("orders", 2)
-	behind := produce(t, p, message("orders", "third"))
-	time.Sleep(3 * shortTimeout) // nothing may happen, for longer than the timeout
-	assert.Zero(t, r.count())
-	e.net.setDeaf(false)
-	r.mustStore()
-	a := behind.await()[0]
 	want := []string{"first", "second"}
-	if a.err == nil {
-		want = append(want, "third")
-	} else {
-		require.ErrorIs(t, a.err, broker.CodeUnavailable)
+	behind := []*results{r}
+	for failed := false; !failed; {
+		next := produce(t, p, message("orders", fmt.Sprint(len(want))))
+		select {
+		case <-next.done:
+			require.ErrorIs(t, next.by[0].err, broker.CodeUnavailable, "it waited, and fails with certainty")
+			assert.GreaterOrEqual(t, next.by[0].after, shortTimeout)
+			failed = true
+		case <-time.After(2 * shortTimeout): // the answer was not yet overdue, and the library has this one
+			behind = append(behind, next)
+			want = append(want, fmt.Sprint(len(want)))
+		}
 	}
-	assert.Equal(t, want, e.stored("orders")[0])
+	assert.Zero(t, r.count(), "long after its timeout")
+	behind = append(behind, produce(t, p, message("orders", "last")))
+	e.net.setDeaf(false)
+	for _, r := range behind {
+		r.mustStore()
+	}
+	assert.Equal(t, append(want, "last"), e.stored("orders")[0])
+}
+
+// A partition in doubt holds up no other, and messages that may go anywhere go
+// elsewhere.
+func TestALostAnswerHoldsUpItsPartitionAlone(t *testing.T) {
+	e := newProduceEnv(t, nil, kfake.NumBrokers(2))
+	e.topic("orders", 2)
+	for partition, node := range []int32{0, 1} {
+		require.NoError(t, e.cluster.MoveTopicPartition("orders", int32(partition), node))
+	}
+	p := e.producer(broker.ProducerOptions{Timeout: shortTimeout})
+	to := func(partition int32) *broker.OutgoingMessage {
+		m := message("orders", "v")
+		m.Partition = partition
+		return m
+	}
+	produce(t, p, to(0), to(1)).mustStore()
+	e.net.deafen(e.cluster.ListenAddrs()[0])
+	stuck := produce(t, p, to(0))
+	e.awaitStored("orders", 2)
+	e.net.closeAll() // the answer is lost, and the broker doesn't answer on new connections
+	behind := produce(t, p, to(0))
+	produce(t, p, to(1)).mustStore()
+	require.ErrorIs(t, behind.await()[0].err, broker.CodeUnavailable)
+	for _, a := range produce(t, p, messages("orders", 100)...).mustStore() {
+		assert.EqualValues(t, 1, a.receipt.Partition)
+	}
+	e.net.setDeaf(false)
+	stuck.mustStore()
+	assert.Len(t, e.stored("orders")[0], 2)
 }
 
 func (e *produceEnv) awaitStored(topic string, n int64) {

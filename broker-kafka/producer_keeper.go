@@ -3,6 +3,8 @@ package kafka
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,16 +15,20 @@ import (
 const (
 	// askTimeout bounds each of the keeper's requests.
 	askTimeout = 4 * time.Second
-	// keeperPause is between two looks at topics that can't be opened yet.
+	// keeperPause is between two looks at what had to wait.
 	keeperPause = 100 * time.Millisecond
+	// longestStall is how long, at most, an answer may take before further messages
+	// are held back.
+	longestStall = time.Second
 	// sessionPause is between the beginnings of two sessions.
 	sessionPause = time.Second
 )
 
 // topicKeeper opens topics for a producer: it learns that they exist (or creates
-// them), their ids and the rules that they refuse messages by. All topics that
-// wait are opened together, by one goroutine, which alone begins and ends
-// sessions.
+// them), their ids and the rules that they refuse messages by. One goroutine, run,
+// opens all topics that wait, together, and it alone begins and ends sessions.
+// Another, tendLanes, has no I/O to wait for: it notices answers that are overdue,
+// and releases and fails what lanes hold.
 type topicKeeper struct {
 	b      *Broker
 	p      *producer
@@ -30,7 +36,8 @@ type topicKeeper struct {
 	dial   dialFunc
 	topics sync.Map // name → *producerTopic, of all that exist or are being opened
 
-	wakeup chan struct{} // capacity 1
+	wakeup chan struct{} // of run; capacity 1
+	tendup chan struct{} // of tendLanes; capacity 1
 	cancel context.CancelFunc
 	ctx    context.Context
 	wg     sync.WaitGroup
@@ -38,15 +45,21 @@ type topicKeeper struct {
 	mu     sync.Mutex
 	closed bool
 	wanted map[*producerTopic]struct{} // to be opened
+	tended map[*producerTopic]struct{} // with messages that are held
 
-	// Of the goroutine alone.
-	session  *session   // new topics go here
-	sessions []*session // all that are open
-	denied   bool       // it was logged that rules can't be read
+	sessions []*session // all that are open; written by run alone
+
+	// Of run's goroutine alone.
+	session *session // new topics go here
+	denied  bool     // it was logged that rules can't be read
 }
 
 func newTopicKeeper(b *Broker, p *producer) (*topicKeeper, error) {
-	k := &topicKeeper{b: b, p: p, log: b.log, wakeup: make(chan struct{}, 1), wanted: make(map[*producerTopic]struct{})}
+	k := &topicKeeper{
+		b: b, p: p, log: b.log,
+		wakeup: make(chan struct{}, 1), tendup: make(chan struct{}, 1),
+		wanted: make(map[*producerTopic]struct{}), tended: make(map[*producerTopic]struct{}),
+	}
 	var err error
 	if k.dial, err = dialer(b.clientOptions()); err != nil {
 		return nil, err
@@ -64,13 +77,18 @@ func (k *topicKeeper) newSession() error {
 		return err
 	}
 	k.session = s
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	k.sessions = append(k.sessions, s)
 	return nil
 }
 
-func (k *topicKeeper) start() { k.wg.Go(k.run) }
+func (k *topicKeeper) start() {
+	k.wg.Go(k.run)
+	k.wg.Go(k.tendLanes)
+}
 
-// close ends the goroutine, fails what waits for it, and closes the sessions once
+// close ends the goroutines, fails what waits for it, and closes the sessions once
 // the answers that are under way are in, or a second is over.
 func (k *topicKeeper) close() {
 	k.mu.Lock()
@@ -85,7 +103,7 @@ func (k *topicKeeper) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
 	for _, s := range k.sessions {
-		s.cl.AbortBufferedRecords(ctx)
+		_ = s.cl.Flush(ctx) // gives up what wasn't sent, and awaits what was
 		s.cl.Close()
 	}
 }
@@ -101,15 +119,27 @@ func (k *topicKeeper) topic(name string) *producerTopic {
 
 // want has the topic opened.
 func (k *topicKeeper) want(t *producerTopic) {
-	k.mu.Lock()
-	k.wanted[t] = struct{}{}
-	k.mu.Unlock()
-	k.wake()
+	if k.add(k.wanted, t) {
+		k.wake()
+	}
 }
 
+// tend has the topic's held messages released, or failed, when it is time.
+func (k *topicKeeper) tend(t *producerTopic) {
+	if k.add(k.tended, t) {
+		nudge(k.tendup)
+	}
+}
+
+// wake has both goroutines look at what they have to do.
 func (k *topicKeeper) wake() {
+	nudge(k.wakeup)
+	nudge(k.tendup)
+}
+
+func nudge(c chan<- struct{}) {
 	select {
-	case k.wakeup <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -147,11 +177,10 @@ func (k *topicKeeper) run() {
 	timer := time.NewTimer(keeperPause)
 	defer timer.Stop()
 	for {
-		if topics := k.allWanted(); len(topics) > 0 {
+		topics := k.all(k.wanted)
+		if len(topics) > 0 {
 			k.open(topics)
 			timer.Reset(keeperPause)
-		} else {
-			timer.Stop()
 		}
 		k.closeIdleSessions()
 		select {
@@ -163,14 +192,57 @@ func (k *topicKeeper) run() {
 	}
 }
 
-func (k *topicKeeper) allWanted() []*producerTopic {
+func (k *topicKeeper) tendLanes() {
+	stall := min(longestStall, k.p.timeout/4)
+	watch := time.NewTicker(min(stall/2, keeperPause))
+	defer watch.Stop()
+	for {
+		for _, t := range k.all(k.tended) {
+			k.remove(k.tended, t)
+			if t.release() {
+				t.expire(nil)
+				k.add(k.tended, t)
+			}
+		}
+		select {
+		case <-k.tendup:
+		case now := <-watch.C:
+			k.noticeStalls(now, stall)
+		case <-k.ctx.Done():
+			return
+		}
+	}
+}
+
+func (k *topicKeeper) noticeStalls(now time.Time, stall time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	topics := make([]*producerTopic, 0, len(k.wanted))
-	for t := range k.wanted {
-		topics = append(topics, t)
+	for _, s := range k.sessions {
+		s.ledger.noticeStalls(now, stall)
 	}
-	return topics
+}
+
+func (k *topicKeeper) all(set map[*producerTopic]struct{}) []*producerTopic {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Collect(maps.Keys(set))
+}
+
+// add reports whether it was needed.
+func (k *topicKeeper) add(set map[*producerTopic]struct{}, t *producerTopic) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	_, is := set[t]
+	set[t] = struct{}{}
+	return !is
+}
+
+// remove ends a wish. It comes before what follows from it, so a wish that comes
+// meanwhile isn't lost.
+func (k *topicKeeper) remove(set map[*producerTopic]struct{}, t *producerTopic) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(set, t)
 }
 
 // open opens those of the topics that it can, and fails the messages of those
@@ -227,18 +299,10 @@ func (k *topicKeeper) unreachable(topics []*producerTopic, err *broker.Error) {
 // giveUp fails the topic's messages and drops it: the next message begins anew.
 func (k *topicKeeper) giveUp(t *producerTopic, err *broker.Error) {
 	t.drop(err)
-	k.opened(t)
+	k.remove(k.wanted, t)
 	if t.last != nil {
 		t.last.session.topics--
 	}
-}
-
-// opened ends the wish for the topic. It comes before what follows from it: so a
-// wish that comes meanwhile isn't lost.
-func (k *topicKeeper) opened(t *producerTopic) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.wanted, t)
 }
 
 func (k *topicKeeper) openExisting(ctx context.Context, topics []*producerTopic, described map[string]topicDescription) {
@@ -261,13 +325,12 @@ func (k *topicKeeper) openExisting(ctx context.Context, topics []*producerTopic,
 
 func (k *topicKeeper) openTopic(t *producerTopic, info *topicInfo) {
 	if t.last != nil && t.last.stillHolds(info) {
-		info.session = t.last.session
+		info.session, info.lanes = t.last.session, t.last.lanes
 	} else if !k.move(t, info) {
 		t.expire(nil)
 		return
 	}
-	k.opened(t)
-	t.last = info
+	k.remove(k.wanted, t)
 	t.open(info, info.asOf)
 }
 
@@ -298,7 +361,7 @@ func (k *topicKeeper) move(t *producerTopic, info *topicInfo) bool {
 		t.last.session.topics--
 	}
 	k.session.topics++
-	info.session = k.session
+	info.session, info.lanes = k.session, newLanes(info.partitions)
 	return true
 }
 
@@ -355,14 +418,17 @@ func (k *topicKeeper) isMissing(t *producerTopic) bool {
 // closeIdleSessions ends the sessions that every topic has left. Their topics
 // moved after the last answer was in, or are gone; what is left of those fails.
 func (k *topicKeeper) closeIdleSessions() {
-	kept := k.sessions[:0]
-	for _, s := range k.sessions {
+	var idle []*session
+	k.mu.Lock()
+	k.sessions = slices.DeleteFunc(k.sessions, func(s *session) bool {
 		if s == k.session || s.topics > 0 || s.cl.BufferedProduceRecords() > 0 {
-			kept = append(kept, s)
-			continue
+			return false
 		}
+		idle = append(idle, s)
+		return true
+	})
+	k.mu.Unlock()
+	for _, s := range idle {
 		s.cl.Close()
 	}
-	clear(k.sessions[len(kept):])
-	k.sessions = kept
 }

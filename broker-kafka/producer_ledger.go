@@ -31,6 +31,11 @@ type wireState struct {
 	written uint64 // when a request with the partition was last written
 	doubted uint64 // when an attempt last ended that may have stored its messages without saying so
 
+	writtenBefore uint64 // written, before the latest request
+
+	waitingSince time.Time // for the next answer; meaningless unless open
+	stalled      bool      // that is long ago
+
 	// Where the topic has the brokers' clocks stamp messages: the stamps, by
 	// ascending offset, that messages not yet answered may need.
 	stamps []stamp
@@ -46,6 +51,7 @@ type stamp struct {
 // came back. Its methods may be called concurrently.
 type ledger struct {
 	clock    atomic.Uint64 // ticks with every request written, answered or lost
+	doubts   atomic.Uint64 // how often anything was doubted, or stalled
 	stamping atomic.Bool   // whether there has ever been a stamp
 
 	mu         sync.Mutex
@@ -64,23 +70,35 @@ func (l *ledger) now() uint64 { return l.clock.Load() }
 func (l *ledger) begin(partitions []wirePartition) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	tick := l.clock.Add(1)
+	tick, now := l.clock.Add(1), time.Now()
 	for _, p := range partitions {
 		s := l.partitions[p]
 		if s == nil {
 			s = &wireState{}
 			l.partitions[p] = s
 		}
+		if s.open == 0 {
+			s.waitingSince = now
+		}
 		s.open++
-		s.written = tick
+		s.writtenBefore, s.written = s.written, tick
 		if p.id != (topicID{}) {
 			l.ids[p.id] = struct{}{}
 		}
 	}
 }
 
-// unsent takes back a begin: nothing of the request was written after all.
-func (l *ledger) unsent(partitions []wirePartition) { l.end(partitions, nil) }
+// unsent takes back the latest begin: nothing of the request was written after
+// all.
+func (l *ledger) unsent(partitions []wirePartition) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range partitions {
+		s := l.partitions[p]
+		s.open--
+		s.written = s.writtenBefore
+	}
+}
 
 // lost notes that the answer to a request will never come.
 func (l *ledger) lost(partitions []wirePartition) {
@@ -113,12 +131,14 @@ func (l *ledger) answered(partitions []wirePartition, resp *kmsg.ProduceResponse
 func (l *ledger) end(partitions []wirePartition, doubtful func(*wireState, wirePartition) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	tick := l.clock.Add(1)
+	tick, now := l.clock.Add(1), time.Now()
 	for _, p := range partitions {
 		s := l.partitions[p]
 		s.open--
-		if doubtful != nil && doubtful(s, p) {
+		s.waitingSince, s.stalled = now, false
+		if doubtful(s, p) {
 			s.doubted = tick
+			l.doubts.Add(1)
 		}
 	}
 }
@@ -151,6 +171,32 @@ func (l *ledger) standing(id topicID, name string, partition int32, since uint64
 		return standing{sent: true, doubtful: true, open: true}
 	}
 	return st
+}
+
+// noticeStalls looks for partitions that have waited longer than limit for an
+// answer: it may never come.
+func (l *ledger) noticeStalls(now time.Time, limit time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.partitions {
+		if s.open > 0 && !s.stalled && now.Sub(s.waitingSince) >= limit {
+			s.stalled = true
+			l.doubts.Add(1)
+		}
+	}
+}
+
+// doubtedAt is when an answer of the partition's was last lost, or left doubt;
+// stalled, whether one is overdue.
+func (l *ledger) doubtedAt(id topicID, name string, partition int32) (at uint64, stalled bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range [...]wirePartition{{id: id, partition: partition}, {name: name, partition: partition}} {
+		if s := l.partitions[p]; s != nil {
+			at, stalled = max(at, s.doubted), stalled || s.stalled
+		}
+	}
+	return at, stalled
 }
 
 // writtenByID reports whether messages were written to the topic by this id: then

@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -16,13 +15,13 @@ func (p *producer) answered(r *kgo.Record, err error) {
 	o := r.Context.(*outgoing)
 	if err == nil {
 		receipt := o.receipt()
-		o.topic.answered(o.info)
+		o.topic.answered(o.info, o.partition)
 		p.finish(o, receipt, nil)
 		return
 	}
 	failure := p.outcome(o, err)
 	o.topic.failed(o.info, err)
-	o.topic.answered(o.info)
+	o.topic.answered(o.info, o.partition)
 	p.finish(o, broker.MessageReceipt{}, failure)
 }
 
@@ -92,7 +91,10 @@ func (p *producer) refused(o *outgoing, err error) *broker.Error {
 // notStored is for a message that was never sent.
 func (p *producer) notStored(o *outgoing, err error) *broker.Error {
 	if o.misdirected {
-		return errNoSuchPartition(o.record.Topic, o.message.Partition, int(o.info.partitions))
+		return &broker.Error{
+			Code: broker.CodeUnavailable, Topic: o.record.Topic, Partition: o.partition, Retryable: true,
+			Message: "not every Kafka broker knows this partition yet; try again",
+		}
 	}
 	e := p.explain(o, err)
 	if e.Code == broker.CodeUnknownOutcome {
@@ -104,7 +106,8 @@ func (p *producer) notStored(o *outgoing, err error) *broker.Error {
 // explain maps the error, knowing that giving up is this producer's doing.
 func (p *producer) explain(o *outgoing, err error) *broker.Error {
 	e := mapError(err, o.record.Topic, max(o.record.Partition, broker.AnyPartition))
-	gaveUp := errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, kgo.ErrAborting)
+	_, isKafkas := errors.AsType[*kerr.Error](err)
+	gaveUp := !isKafkas && o.Context.Err() != nil || errors.Is(err, kgo.ErrClientClosed)
 	switch {
 	case gaveUp && p.isClosed():
 		return broker.ErrClosed

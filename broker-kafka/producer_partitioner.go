@@ -1,47 +1,77 @@
 package kafka
 
 import (
+	"math/rand/v2"
+
 	"github.com/messageproxy/messageproxy/broker"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// partitioner sends a message to the partition that it names; else, if it has a
-// key (an empty one is one), to that which Kafka's own producers choose for the
-// key, by murmur2; else to one for a while and then to another, mostly to those
-// with little waiting, so that batches are full and a slow broker gets less.
-type partitioner struct{ kgo.Partitioner }
+// byKey chooses the partition that Kafka's own producers choose for a key: by its
+// murmur2 hash. An empty key is a key.
+var byKey = kgo.StickyKeyPartitioner(nil).ForTopic("")
 
-func newPartitioner() kgo.Partitioner {
-	const stickyBytes, adaptive, byKey = 64 << 10, true, true
-	return partitioner{kgo.UniformBytesPartitioner(stickyBytes, adaptive, byKey, nil)}
-}
+// manualPartitioner sends a message to the partition that its outgoing has
+// chosen. The choice is made before the client library sees the message, so that
+// it can be held back while its partition is in doubt.
+type manualPartitioner struct{}
 
-func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
-	return topicPartitioner{p.Partitioner.ForTopic(topic).(kgo.TopicBackupPartitioner)}
-}
+func (p manualPartitioner) ForTopic(string) kgo.TopicPartitioner { return p }
 
-type topicPartitioner struct{ kgo.TopicBackupPartitioner }
+// RequiresConsistency is true: no other partition will do.
+func (manualPartitioner) RequiresConsistency(*kgo.Record) bool { return true }
 
-// RequiresConsistency is true where only one partition will do, even if it can't
-// be written to now.
-func (p topicPartitioner) RequiresConsistency(r *kgo.Record) bool {
-	return chosenPartition(r) != broker.AnyPartition || p.TopicBackupPartitioner.RequiresConsistency(r)
-}
-
-// PartitionByBackup returns -1, which fails the message, for a partition that
-// doesn't exist.
-func (p topicPartitioner) PartitionByBackup(r *kgo.Record, n int, backup kgo.TopicBackupIter) int {
-	chosen := int(chosenPartition(r))
-	switch {
-	case chosen == int(broker.AnyPartition):
-		return p.TopicBackupPartitioner.PartitionByBackup(r, n, backup)
-	case chosen >= n:
-		r.Context.(*outgoing).misdirected = true
+// Partition returns -1, which fails the message, where the library doesn't know
+// the partition.
+func (manualPartitioner) Partition(r *kgo.Record, n int) int {
+	o := r.Context.(*outgoing)
+	if int(o.partition) >= n {
+		o.misdirected = true
 		return -1
 	}
-	return chosen
+	o.inLibrary.Store(true)
+	return int(o.partition)
 }
 
-func chosenPartition(r *kgo.Record) int32 {
-	return r.Context.(*outgoing).message.Partition
+// stickiness chooses partitions for messages that have no key and name none: one
+// for a while, so that batches are full, and then another. It takes two at random
+// and of them the one with less under way, which keeps the load even with hardly
+// any work (M. Mitzenmacher, "The Power of Two Choices in Randomized Load
+// Balancing", 2001), and keeps off partitions that are slow, or have no leader.
+type stickiness struct {
+	partition int32
+	left      int // bytes until the next choice
 }
+
+const stickyBytes = 64 << 10
+
+func (s *stickiness) choose(lanes []*lane, size int) int32 {
+	if s.left <= 0 || int(s.partition) >= len(lanes) || lanes[s.partition].blocked.Load() {
+		a, b := rand.Int32N(int32(len(lanes))), rand.Int32N(int32(len(lanes)))
+		s.partition, s.left = a, stickyBytes
+		if lanes[b].load() < lanes[a].load() {
+			s.partition = b
+		}
+	}
+	s.left -= size
+	return s.partition
+}
+
+// partitionOf chooses the message's partition among those of an open topic.
+func (t *producerTopic) partitionOf(info *topicInfo, o *outgoing) int32 {
+	m := o.message
+	switch {
+	case m.Partition != broker.AnyPartition:
+		return m.Partition
+	case m.Key != nil:
+		return int32(byKey.Partition(&o.record, int(info.partitions)))
+	case info.partitions == 1:
+		return 0
+	}
+	t.stickyMu.Lock()
+	defer t.stickyMu.Unlock()
+	return t.sticky.choose(info.lanes, m.Size()+recordOverhead)
+}
+
+// recordOverhead is about what a record takes besides its payload.
+const recordOverhead = 16

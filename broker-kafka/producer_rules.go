@@ -55,7 +55,7 @@ func fetchRules(ctx context.Context, cl *kgo.Client, topics []string) (rules map
 	for _, name := range topics {
 		rules[name] = rulesOf(nil)
 	}
-	resp, err := req.RequestWith(ctx, cl)
+	resp, err := ask(ctx, cl, req.RequestWith)
 	if err != nil {
 		return rules, err
 	}

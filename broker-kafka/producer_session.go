@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,13 +45,15 @@ func (b *Broker) newSession(maxMessageBytes int, dial dialFunc) (*session, error
 		kgo.ProducerLinger(0), // batches form while requests are under way
 		// The default compression, snappy where all brokers know it, stays: it costs
 		// little, and every consumer reads it.
-		kgo.RecordPartitioner(newPartitioner()),
+		kgo.RecordPartitioner(manualPartitioner{}),
 		kgo.ProducerBatchMaxBytesFn(s.maxBatchBytes),
 		kgo.BrokerMaxWriteBytes(int32(max(defaultMaxWriteBytes, 2*maxMessageBytes))),
 		// The server bounds what is outstanding; ProduceAsync never blocks.
 		kgo.MaxBufferedRecords(math.MaxInt),
 		kgo.MetadataMinAge(250*time.Millisecond),
+		kgo.RetryBackoffFn(retryBackoff),
 		kgo.UnknownTopicRetries(unknownTopicRetries),
+		kgo.AllowIdempotentProduceCancellation(), // see outgoing.Done
 	)...)
 	if err != nil {
 		return nil, err
@@ -65,6 +68,14 @@ const (
 	// looks, at least 250 ms apart, at which brokers don't know it.
 	unknownTopicRetries = 4
 )
+
+// retryBackoff is shorter than the library's own: messages' deadlines are looked
+// at when it is over.
+func retryBackoff(tries int) time.Duration {
+	const first, longest = 50 * time.Millisecond, time.Second
+	backoff := min(first<<min(tries, 10), longest)
+	return backoff/2 + rand.N(backoff/2)
+}
 
 // maxBatchBytes is called by the client library when it meets a partition.
 func (s *session) maxBatchBytes(topic string) int32 {

@@ -15,6 +15,10 @@ import (
 // the request of one message (for a partition that didn't exist, say).
 const lookAgainAfter = time.Second
 
+// lookAgainEvery is how old what is known of a topic may get: its partitions may
+// be more by then.
+const lookAgainEvery = 5 * time.Minute
+
 // topicInfo is what is known of an open topic. It doesn't change.
 type topicInfo struct {
 	session    *session
@@ -22,6 +26,7 @@ type topicInfo struct {
 	partitions int32
 	rules      topicRules
 	asOf       time.Time
+	lanes      []*lane // by partition; the session's, as long as the topic is in it
 
 	confirmed atomic.Bool // the session is seen to write to the topic by id
 }
@@ -39,9 +44,9 @@ func (i *topicInfo) idConfirmed() bool {
 	return true
 }
 
-// producerTopic is a topic that is produced to. It is open, when messages go straight to
-// the client library, or closed, when they wait, in order, for the keeper to open
-// it. The keeper opens it; a message's trouble closes it.
+// producerTopic is a topic that is produced to. It is open, when messages go
+// straight to their partition's lane, or closed, when they wait, in order, for the
+// keeper to open it. The keeper opens it; a message's trouble closes it.
 type producerTopic struct {
 	name   string
 	p      *producer
@@ -51,17 +56,19 @@ type producerTopic struct {
 	mu      sync.Mutex
 	waiting []*outgoing // in order; empty while the topic is open
 	gone    bool        // the keeper has dropped this topic: ask it for another
+	last    *topicInfo  // what it is, or was when it was open; written by the keeper's goroutine alone
+
+	stickyMu sync.Mutex
+	sticky   stickiness
 
 	// Of the keeper's goroutine alone.
-	last         *topicInfo // what it was when it was open
 	missingSince time.Time
 	created      time.Time
 }
 
 // accept takes a message, and reports false if the topic is gone.
 func (t *producerTopic) accept(o *outgoing, now time.Time) bool {
-	info := t.opened.Load()
-	if info != nil && o.message.Partition < info.partitions && t.send(info, o, now) {
+	if info := t.opened.Load(); info != nil && info.covers(o, now) && t.sendNow(info, o, now) {
 		return true
 	}
 	t.mu.Lock()
@@ -69,12 +76,12 @@ func (t *producerTopic) accept(o *outgoing, now time.Time) bool {
 	if t.gone {
 		return false
 	}
-	info = t.opened.Load()
+	info := t.opened.Load()
 	switch {
 	case info == nil:
 		t.waitLocked(o)
-	case o.message.Partition < info.partitions:
-		t.send(info, o, now)
+	case info.covers(o, now):
+		t.sendLocked(info, o, now)
 	case now.Sub(info.asOf) < lookAgainAfter:
 		t.p.fail(o, errNoSuchPartition(t.name, o.message.Partition, int(info.partitions)))
 	default:
@@ -82,6 +89,11 @@ func (t *producerTopic) accept(o *outgoing, now time.Time) bool {
 		t.waitLocked(o)
 	}
 	return true
+}
+
+// covers reports whether what is known of the topic is enough to send a message.
+func (i *topicInfo) covers(o *outgoing, now time.Time) bool {
+	return o.message.Partition < i.partitions && now.Sub(i.asOf) < lookAgainEvery
 }
 
 func (t *producerTopic) waitLocked(o *outgoing) {
@@ -95,32 +107,61 @@ func (t *producerTopic) waitLocked(o *outgoing) {
 	}
 }
 
-// send gives a message to the library, and reports false if the topic isn't open
-// with this info any more. Counting comes before looking: so the keeper, which
-// closes the topic before it looks at the count, misses no message.
-func (t *producerTopic) send(info *topicInfo, o *outgoing, now time.Time) bool {
+// sendNow gives a message to the library, and reports false if that takes the
+// lock: the topic was closed meanwhile, or its lane may be blocked. Counting comes
+// before looking: so whoever closes or blocks, and then looks at the count, misses
+// no message.
+func (t *producerTopic) sendNow(info *topicInfo, o *outgoing, now time.Time) bool {
 	if err := info.rules.check(o.message, now); err != nil {
 		t.p.fail(o, err)
 		return true
 	}
-	t.sent.Add(1)
-	if t.opened.Load() != info {
-		t.answered(info)
+	partition := t.partitionOf(info, o)
+	l := info.lanes[partition]
+	t.count(l, 1)
+	if t.opened.Load() != info || l.blocked.Load() || l.doubts.Load() != info.session.ledger.doubts.Load() {
+		t.answered(info, partition)
 		return false
 	}
-	t.pass(info, o)
+	t.pass(info, o, partition)
 	return true
 }
 
-func (t *producerTopic) pass(info *topicInfo, o *outgoing) {
+// sendLocked gives a message to the library, or holds it.
+func (t *producerTopic) sendLocked(info *topicInfo, o *outgoing, now time.Time) {
+	if err := info.rules.check(o.message, now); err != nil {
+		t.p.fail(o, err)
+		return
+	}
+	partition := t.partitionOf(info, o)
+	t.lookForDoubtLocked(info, partition)
+	l := info.lanes[partition]
+	if l.blocked.Load() {
+		l.held = append(l.held, o)
+		t.p.keeper.tend(t)
+		return
+	}
+	t.count(l, 1)
+	t.pass(info, o, partition)
+}
+
+func (t *producerTopic) count(l *lane, n int64) {
+	t.sent.Add(n)
+	l.sent.Add(n)
+}
+
+func (t *producerTopic) pass(info *topicInfo, o *outgoing, partition int32) {
 	o.info = info
+	o.partition = partition
 	o.since = info.session.ledger.now()
-	info.session.cl.TryProduce(o.Context, &o.record, t.p.answered)
+	info.session.cl.TryProduce(o, &o.record, t.p.answered)
 }
 
 // answered counts a message out of the library.
-func (t *producerTopic) answered(info *topicInfo) {
-	if t.sent.Add(-1) == 0 && t.opened.Load() != info {
+func (t *producerTopic) answered(info *topicInfo, partition int32) {
+	l := info.lanes[partition]
+	laneEmpty, topicEmpty := l.sent.Add(-1) == 0, t.sent.Add(-1) == 0
+	if topicEmpty && t.opened.Load() != info || laneEmpty && l.blocked.Load() {
 		t.p.keeper.wake()
 	}
 }
@@ -129,24 +170,27 @@ func (t *producerTopic) answered(info *topicInfo) {
 func (t *producerTopic) open(info *topicInfo, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if last := t.last; last != nil && last.session != info.session {
+		t.takeHeldLocked(last)
+	}
+	t.last = info
 	for _, o := range t.waiting {
-		t.openForLocked(info, o, now)
+		if o.message.Partition >= info.partitions {
+			t.p.fail(o, errNoSuchPartition(t.name, o.message.Partition, int(info.partitions)))
+		} else {
+			t.sendLocked(info, o, now)
+		}
 	}
 	t.waiting = nil
 	t.opened.Store(info)
+	t.p.keeper.tend(t) // what lanes may still hold
 }
 
-func (t *producerTopic) openForLocked(info *topicInfo, o *outgoing, now time.Time) {
-	if o.message.Partition >= info.partitions {
-		t.p.fail(o, errNoSuchPartition(t.name, o.message.Partition, int(info.partitions)))
-		return
+func (t *producerTopic) lanesLocked() []*lane {
+	if t.last == nil {
+		return nil
 	}
-	if err := info.rules.check(o.message, now); err != nil {
-		t.p.fail(o, err)
-		return
-	}
-	t.sent.Add(1)
-	t.pass(info, o)
+	return t.last.lanes
 }
 
 // close has the keeper look at the topic again, if it is still open with this
@@ -178,26 +222,6 @@ func (t *producerTopic) failed(info *topicInfo, err error) {
 	}
 }
 
-// expire fails those waiting messages whose deadline is over.
-func (t *producerTopic) expire(cause *broker.Error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	kept := t.waiting[:0]
-	for _, o := range t.waiting {
-		if o.Err() == nil {
-			kept = append(kept, o)
-			continue
-		}
-		e := t.p.explain(o, o.Err())
-		if e.Code == broker.CodeUnavailable && cause != nil {
-			e.Err = cause
-		}
-		t.p.fail(o, e)
-	}
-	clear(t.waiting[len(kept):])
-	t.waiting = kept
-}
-
 // onDeadline calls f when the first of the waiting messages has to be failed; stop
 // ends that.
 func (t *producerTopic) onDeadline(f func()) (stop func() bool) {
@@ -206,13 +230,16 @@ func (t *producerTopic) onDeadline(f func()) (stop func() bool) {
 	if len(t.waiting) == 0 {
 		return func() bool { return true }
 	}
-	return context.AfterFunc(t.waiting[0], f)
+	return context.AfterFunc(t.waiting[0].Context, f)
 }
 
 // drop fails all waiting messages and ends the topic.
 func (t *producerTopic) drop(err *broker.Error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.last != nil {
+		t.takeHeldLocked(t.last)
+	}
 	for _, o := range t.waiting {
 		t.p.fail(o, err)
 	}

@@ -125,7 +125,7 @@ func describeTopics(ctx context.Context, cl *kgo.Client, topics []string) (map[s
 	if len(req.Topics) == 0 {
 		return described, nil
 	}
-	resp, err := req.RequestWith(ctx, cl)
+	resp, err := ask(ctx, cl, req.RequestWith)
 	if err != nil {
 		return nil, mapError(err, "", broker.AnyPartition)
 	}
@@ -167,7 +167,7 @@ func createTopics(ctx context.Context, cl *kgo.Client, topics []string) (refused
 		topic.ReplicationFactor = -1
 		req.Topics = append(req.Topics, topic)
 	}
-	resp, err := req.RequestWith(ctx, cl)
+	resp, err := ask(ctx, cl, req.RequestWith)
 	if err != nil {
 		return nil, mapError(err, topics[0], broker.AnyPartition)
 	}
