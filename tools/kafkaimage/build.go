@@ -100,7 +100,7 @@ func copyJars(ctx context.Context, dir, libs string) error {
 	if err := writeRecipe("pom.xml", pom); err != nil {
 		return err
 	}
-	return run(ctx, "mvn", "-q", "-B", "-f", pom, "-Dkafka.version="+kafkaVersion,
+	return run(ctx, "mvn", "-q", "-B", "-Dstyle.color=never", "-f", pom, "-Dkafka.version="+kafkaVersion,
 		"-DoutputDirectory="+libs, "-DincludeScope=runtime", "dependency:copy-dependencies")
 }
 
