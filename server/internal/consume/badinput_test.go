@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -126,4 +128,48 @@ func TestStatusOfAnUnknownRequest(t *testing.T) {
 		time.Sleep(time.Second)
 		require.Zero(t, h.broker.Consumers("s"), "the stream is gone")
 	})
+}
+
+// rawCodec sends bytes as they are.
+type rawCodec struct{}
+
+func (rawCodec) Name() string { return "proto" }
+
+func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
+	return mem.BufferSlice{mem.SliceBuffer(v.([]byte))}, nil
+}
+
+func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	return proto.Unmarshal(data.Materialize(), v.(proto.Message))
+}
+
+// What isn't protobuf, or not of this contract, gets a terminal error like any other
+// bad request, at the beginning of a stream and later.
+func TestBadInputThatCannotBeDecoded(t *testing.T) {
+	subscribe, err := proto.Marshal(subscribeRequest(func(*messageproxyv1.SubscribeRequest) {}))
+	require.NoError(t, err)
+	ack, err := proto.Marshal(ackRequest("id?"))
+	require.NoError(t, err)
+	ack[len(ack)-1] = 0xff // not UTF-8
+	for name, requests := range map[string][][]byte{
+		"first":        {{0xff, 0xff, 0xff}},
+		"not protobuf": {subscribe, {0xff, 0xff, 0xff}},
+		"not UTF-8":    {subscribe, ack},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, 1, consume.Config{}, func(t *testing.T, h *harness) {
+				neighbour := h.subscribe("neighbour")
+				c := h.open("bad", grpc.ForceCodecV2(rawCodec{}))
+				go c.read()
+				for _, r := range requests {
+					require.NoError(t, c.stream.SendMsg(r))
+				}
+				terminal := c.ending()
+				require.Equal(t, messageproxyv1.ErrorCode_ERROR_CODE_INVALID_ARGUMENT, terminal.GetCode())
+				require.Contains(t, terminal.GetMessage(), "could not be decoded")
+				h.produce(0, "a")
+				require.Equal(t, []string{"a"}, neighbour.values())
+			})
+		})
+	}
 }

@@ -124,7 +124,7 @@ type received struct {
 }
 
 // open opens a stream and sends nothing.
-func (h *harness) open(name string) *testClient {
+func (h *harness) open(name string, opts ...grpc.CallOption) *testClient {
 	h.t.Helper()
 	conn, err := grpc.NewClient("passthrough:///"+name,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -139,7 +139,7 @@ func (h *harness) open(name string) *testClient {
 	require.NoError(h.t, err)
 	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(h.t.Context(), "test-client", name))
 	h.t.Cleanup(func() { cancel(); _ = conn.Close() })
-	stream, err := messageproxyv1.NewMessageProxyClient(conn).Consume(ctx)
+	stream, err := messageproxyv1.NewMessageProxyClient(conn).Consume(ctx, opts...)
 	require.NoError(h.t, err)
 	return &testClient{t: h.t, stream: stream, cancel: cancel}
 }

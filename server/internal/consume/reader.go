@@ -1,6 +1,7 @@
 package consume
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 
@@ -23,8 +24,11 @@ func (sub *subscription) read(c *client) {
 	}()
 	left := false
 	for {
-		request, err := c.stream.Recv()
-		if err != nil {
+		request := &messageproxyv1.ConsumeRequest{}
+		if err := wire.Receive(c.stream, request); err != nil {
+			if broken, ok := errors.AsType[*wire.DecodeError](err); ok {
+				sub.reject(c, undecodable(broken))
+			}
 			return
 		}
 		switch r := request.GetRequest().(type) {

@@ -30,10 +30,11 @@ func shuttingDown() *messageproxyv1.Error {
 		"this server is shutting down: connect again, to another one")
 }
 
-// refuse ends a stream that has joined nothing.
+// refuse ends a stream that has joined nothing; err is nil if there is nobody to
+// tell.
 func (s *Service) refuse(stream Stream, err *messageproxyv1.Error) error {
 	if err == nil {
-		return stream.Context().Err()
+		return status.FromContextError(stream.Context().Err()).Err()
 	}
 	if sendErr := stream.Send(&messageproxyv1.ConsumeResponse{
 		Response: &messageproxyv1.ConsumeResponse_TerminalError{TerminalError: err},
@@ -49,7 +50,15 @@ func firstRequestError(err error) *messageproxyv1.Error {
 	if errors.Is(err, io.EOF) {
 		return invalidArgument("the stream ended before its first request: send subscribe first")
 	}
-	return invalidArgument("the first request could not be read: %s", status.Convert(err).Message())
+	if broken, ok := errors.AsType[*wire.DecodeError](err); ok {
+		return undecodable(broken)
+	}
+	return nil
+}
+
+// undecodable says that a request isn't what the wire contract says.
+func undecodable(err *wire.DecodeError) *messageproxyv1.Error {
+	return invalidArgument("a request could not be decoded: %v; is the client generated from this server's contract?", err.Err)
 }
 
 // outOfPlace says what is wrong with a request that came after subscribe.

@@ -9,6 +9,7 @@ import (
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
 	"github.com/messageproxy/messageproxy/broker"
 	"github.com/messageproxy/messageproxy/server/internal/coordinator"
+	"github.com/messageproxy/messageproxy/server/internal/wire"
 )
 
 // Config holds the figures of the consume side. Zero means the default.
@@ -104,8 +105,8 @@ func NewService(b broker.Broker, cfg Config) *Service {
 
 // Handle serves one Consume stream until it ends. Its error is the stream's status.
 func (s *Service) Handle(stream Stream) error {
-	request, err := stream.Recv()
-	if err != nil {
+	request := &messageproxyv1.ConsumeRequest{}
+	if err := wire.Receive(stream, request); err != nil {
 		return s.refuse(stream, firstRequestError(err))
 	}
 	join, invalid := parseSubscribe(request)
