@@ -23,7 +23,9 @@ func TestFlushWaitsForCallbacksOfWhatCameBefore(t *testing.T) {
 			returned = true
 		})
 		flushed := make(chan error, 1)
-		go func() { flushed <- client.Flush(t.Context()) }()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		go func() { flushed <- client.Flush(ctx) }()
 		synctest.Wait()
 		assert.Empty(t, flushed)
 
@@ -126,5 +128,19 @@ func TestOptionsThatAreNotValidAreRefused(t *testing.T) {
 		require.ErrorIs(t, client.Subscription("s", "orders").Consume(t.Context(), nil), messageproxy.CodeInvalidArgument)
 		require.ErrorIs(t, client.Subscription("\xff", "orders").Consume(t.Context(), handleAll), messageproxy.CodeInvalidArgument)
 		require.ErrorIs(t, client.Subscription("s", "\xff").Consume(t.Context(), handleAll), messageproxy.CodeInvalidArgument)
+	})
+}
+
+// TestAnIdleConnectionIsKept has the client ping for hours, beside a stream that
+// has nothing to do.
+func TestAnIdleConnectionIsKept(t *testing.T) {
+	bubble(t, func(t *testing.T, server *messageproxytest.Server, client *messageproxy.Client) {
+		events := 0
+		c := consume(t, client, handleAll, messageproxy.WithObserver(func(messageproxy.Event) { events++ }))
+		_, err := client.Produce(t.Context(), message("k", "v"))
+		require.NoError(t, err)
+		time.Sleep(6 * time.Hour)
+		require.NoError(t, c.stop())
+		assert.Equal(t, 3, events, "connected, assigned, and nothing to do when leaving")
 	})
 }

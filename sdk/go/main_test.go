@@ -3,15 +3,16 @@ package messageproxy_test
 import (
 	"context"
 	"errors"
-	"math"
 	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/test/bufconn"
 
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
@@ -53,7 +54,7 @@ func (s *rawService) Consume(stream consumeServer) error { return s.consume(stre
 func (s *rawService) start(t *testing.T, opts ...messageproxy.Option) *messageproxy.Client {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
-	server := grpc.NewServer(grpc.MaxRecvMsgSize(math.MaxInt32))
+	server := grpc.NewServer(grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}))
 	messageproxyv1.RegisterMessageProxyServer(server, s)
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(listener) })

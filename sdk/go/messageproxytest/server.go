@@ -5,9 +5,11 @@ import (
 	"math"
 	"net"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/test/bufconn"
 
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
@@ -48,7 +50,12 @@ type Server struct {
 // NewServer starts a server. Close it when done.
 func NewServer() *Server {
 	s := &Server{
-		grpc:          grpc.NewServer(grpc.MaxRecvMsgSize(math.MaxInt32), grpc.MaxSendMsgSize(math.MaxInt32)),
+		grpc: grpc.NewServer(
+			grpc.MaxRecvMsgSize(math.MaxInt32),
+			grpc.MaxSendMsgSize(math.MaxInt32),
+			// As the real one does; gRPC's default ends connections with clients that ping.
+			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		),
 		memory:        bufconn.Listen(1 << 20),
 		topics:        map[string]*topic{},
 		subscriptions: map[string]*subscription{},
