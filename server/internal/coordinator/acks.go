@@ -74,9 +74,9 @@ func (s *State) handBack(p *partition) {
 }
 
 func (s *State) flushAcks() {
-	if len(s.acks) > 0 {
-		s.emit(AckMessages{s.acks})
-		s.acks = nil
+	if n := len(s.acks); n > s.handedOn {
+		s.emit(AckMessages{s.acks[s.handedOn:n:n]})
+		s.handedOn = n
 	}
 }
 

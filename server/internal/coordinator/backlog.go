@@ -30,10 +30,14 @@ type backlog struct {
 	from, to uint64
 }
 
+// keptEntries is how many entries an idle partition keeps room for.
+const keptEntries = 256
+
 // entry is one message. message is nil once it is ACKed.
 type entry struct {
 	message  *broker.Message
 	position uint64
+	size     int64
 	attempts uint32
 }
 
@@ -53,26 +57,26 @@ func (b *backlog) push(messages []broker.Message) {
 	}
 	for i := range messages {
 		m := &messages[i]
-		b.entries = append(b.entries, entry{message: m, position: m.Position})
-		b.bytes += int64(m.Size())
+		size := int64(m.Size())
+		b.entries = append(b.entries, entry{message: m, position: m.Position, size: size})
+		b.bytes += size
 	}
 }
 
 // makeRoom makes room for n more entries. Entries move to the front only if that
-// leaves as much free as is in use, so that pushing costs amortized constant time and
-// memory stays within a small multiple of what is in use.
+// leaves as much free as is in use, so that pushing costs amortized constant time.
 func (b *backlog) makeRoom(n int) {
 	if len(b.entries)+n <= cap(b.entries) {
 		return
 	}
 	inUse := b.entries[b.head:]
 	needed := len(inUse) + n
-	if 2*needed > cap(b.entries) {
-		b.entries = append(make([]entry, 0, 2*needed), inUse...)
-	} else {
+	if 2*needed <= cap(b.entries) && cap(b.entries) <= max(8*needed, keptEntries) {
 		copy(b.entries, inUse)
 		clear(b.entries[len(inUse):])
 		b.entries = b.entries[:len(inUse)]
+	} else {
+		b.entries = append(make([]entry, 0, 2*needed), inUse...)
 	}
 	b.head = 0
 }
@@ -104,7 +108,7 @@ func (b *backlog) fitting(maxMessages int, maxBytes int64, evenTooLarge bool) (n
 	waiting := b.entries[b.head+int(b.next-b.first):]
 	waiting = waiting[:min(maxMessages, len(waiting))]
 	for i := range waiting {
-		size := int64(waiting[i].message.Size())
+		size := waiting[i].size
 		fits := bytes < maxBytes && bytes+size <= maxBytes
 		if !fits && !(evenTooLarge && i == 0) {
 			break
@@ -126,7 +130,7 @@ func (b *backlog) ack(position uint64) (size int64, ok bool) {
 	if e.message == nil {
 		return 0, false
 	}
-	size = int64(e.message.Size())
+	size = e.size
 	e.message = nil
 	b.inFlight--
 	b.bytes -= size
@@ -161,7 +165,15 @@ func (b *backlog) dropAckedPrefix() {
 		b.head++
 	}
 	if b.head == len(b.entries) {
-		b.entries, b.head = b.entries[:0], 0
+		b.empty()
+	}
+}
+
+// empty is for when no entry is in use.
+func (b *backlog) empty() {
+	b.entries, b.head = b.entries[:0], 0
+	if cap(b.entries) > keptEntries {
+		b.entries = nil
 	}
 }
 

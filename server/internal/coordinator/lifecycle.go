@@ -71,7 +71,7 @@ func (s *State) admit(c *client) {
 }
 
 func (s *State) accept(c *client) {
-	c.accepted = true
+	c.accepted, c.shareChanged = true, true
 	s.emit(Subscribed{c.id, c.maxUnacked, c.ackTimeout})
 	s.announceTo(c, &s.consumeTrouble)
 	s.announceTo(c, &s.ackTrouble)

@@ -15,24 +15,16 @@ func (s *State) shareOut() {
 		return // nothing is delivered any more
 	}
 	s.updateRing()
-	placements := s.placements()
-	owners := s.ring.Assign(placements)
-	shares := make(map[*client][]broker.TopicPartition, len(s.order))
-	for i, placement := range placements {
-		p := s.partitions[placement.Partition]
-		c := s.clients[ClientID(owners[i])]
-		s.own(p, c)
-		if c != nil {
-			shares[c] = append(shares[c], p.TopicPartition)
-		}
+	shared, placements := s.placements()
+	for i, owner := range s.ring.Assign(placements) {
+		s.own(shared[i], ClientID(owner))
 	}
-	for _, c := range s.order {
-		s.tellAssignment(c, shares[c])
-	}
+	s.tellAssignments()
 }
 
 // placements lists the partitions that can be shared out, by name.
-func (s *State) placements() []sharding.Placement {
+func (s *State) placements() ([]*partition, []sharding.Placement) {
+	shared := make([]*partition, 0, len(s.sorted))
 	placements := make([]sharding.Placement, 0, len(s.sorted))
 	for _, p := range s.sorted {
 		if p.revoking {
@@ -42,12 +34,14 @@ func (s *State) placements() []sharding.Placement {
 		if p.owner != nil {
 			placement.Owner = sharding.MemberID(p.owner.id)
 		}
+		shared = append(shared, p)
 		placements = append(placements, placement)
 	}
-	return placements
+	return shared, placements
 }
 
-// updateRing makes the ring's members those clients that want messages.
+// updateRing makes the ring's members those clients that want messages. Where few
+// have come or gone, that costs less than a new ring.
 func (s *State) updateRing() {
 	var members []sharding.MemberID
 	for _, c := range s.order {
@@ -55,25 +49,77 @@ func (s *State) updateRing() {
 			members = append(members, sharding.MemberID(c.id))
 		}
 	}
-	if !slices.Equal(members, s.ring.Members()) {
+	gone, come := difference(s.ring.Members(), members), difference(members, s.ring.Members())
+	if len(gone)+len(come) > 4 {
 		s.ring = sharding.NewRing(members...)
+		return
+	}
+	for _, member := range gone {
+		s.ring = s.ring.Without(member)
+	}
+	for _, member := range come {
+		s.ring = s.ring.With(member)
 	}
 }
 
-func (s *State) own(p *partition, c *client) {
-	if p.owner == c {
+// difference returns the members of a that aren't in b. Both are sorted.
+func difference(a, b []sharding.MemberID) []sharding.MemberID {
+	var rest []sharding.MemberID
+	for _, member := range a {
+		for len(b) > 0 && b[0] < member {
+			b = b[1:]
+		}
+		if len(b) == 0 || b[0] != member {
+			rest = append(rest, member)
+		}
+	}
+	return rest
+}
+
+// own makes a client, or nobody if there is none, the owner of a partition.
+func (s *State) own(p *partition, id ClientID) {
+	if p.owner != nil && p.owner.id == id {
 		return
 	}
 	s.disown(p)
-	p.owner = c
-	if c != nil {
+	if c := s.clients[id]; c != nil {
+		p.owner = c
 		c.owned++
+		c.shareChanged = true
+		s.enqueue(p)
 	}
-	s.enqueue(p)
+}
+
+func (s *State) disown(p *partition) {
+	if c := p.queuedFor; c != nil {
+		p.dequeue()
+		s.markReady(c) // there may be room for what was behind it
+	}
+	if p.owner != nil {
+		p.owner.owned--
+		p.owner.shareChanged = true
+		p.owner = nil
+	}
+}
+
+// tellAssignments tells the clients whose share may have changed, if it has.
+func (s *State) tellAssignments() {
+	shares := make(map[*client][]broker.TopicPartition)
+	for _, p := range s.sorted {
+		if c := p.owner; c != nil && c.shareChanged {
+			shares[c] = append(shares[c], p.TopicPartition)
+		}
+	}
+	for _, c := range s.order {
+		if c.shareChanged {
+			c.shareChanged = false
+			s.tellAssignment(c, shares[c])
+		}
+	}
 }
 
 func (s *State) tellAssignment(c *client, share []broker.TopicPartition) {
-	if !c.accepted || c.told && slices.Equal(c.assignment, share) {
+	if c.told && slices.Equal(c.assignment, share) {
 		return
 	}
 	c.told, c.assignment = true, share

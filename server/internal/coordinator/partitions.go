@@ -75,17 +75,6 @@ func (s *State) revoking(e broker.EventRevoking) {
 	s.ownershipDirty = true
 }
 
-func (s *State) disown(p *partition) {
-	if c := p.queuedFor; c != nil {
-		p.dequeue()
-		s.markReady(c) // there may be room for what was behind it
-	}
-	if p.owner != nil {
-		p.owner.owned--
-		p.owner = nil
-	}
-}
-
 func (s *State) dropWaiting(p *partition) {
 	s.attempts.remember(p)
 	s.bytes -= p.bytes - p.inFlightBytes

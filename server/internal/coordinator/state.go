@@ -59,8 +59,12 @@ type State struct {
 	// nextTimeout is not after the first time at which a client can be stuck.
 	nextTimeout time.Duration
 
-	acks    []broker.MessageID // collected for one AckMessages
-	effects []Effect
+	// acks are those since the last Settle; Invariant: acks[:handedOn] are in effects.
+	acks     []broker.MessageID
+	handedOn int
+	effects  []Effect
+	// settled: effects were returned, and are done with at the next call.
+	settled bool
 }
 
 // client is one stream. It is in State.clients from Join to End.
@@ -79,6 +83,9 @@ type client struct {
 	unacked    int     // Invariant: the sum of backlog.inFlight of the partitions held
 	bytes      int64
 	assignment []broker.TopicPartition // as told
+	// shareChanged: a partition has come or gone since then. Invariant: only of clients
+	// that are accepted.
+	shareChanged bool
 
 	queue   queue // Invariant after Settle, unless draining: owned and deliverable
 	isReady bool  // in State.ready
@@ -133,6 +140,7 @@ const never = time.Duration(1<<63 - 1)
 // Step takes an event. Feed a Tick before the events of a moment, and call Settle
 // after them.
 func (s *State) Step(event Event) {
+	s.forgetEffects()
 	switch e := event.(type) {
 	case Tick:
 		s.tick(e)
@@ -170,6 +178,7 @@ func (s *State) Step(event Event) {
 // Settle draws the conclusions from the events since the last call and returns
 // what is to be done. The result is valid until the next Step.
 func (s *State) Settle() []Effect {
+	s.forgetEffects()
 	s.endDrained()
 	s.reviewConsumer()
 	if s.ownershipDirty {
@@ -177,9 +186,19 @@ func (s *State) Settle() []Effect {
 	}
 	s.deliverAll()
 	s.flushAcks()
-	effects := s.effects
-	s.effects = s.effects[:0:cap(s.effects)]
-	return effects
+	s.settled = true
+	return s.effects
+}
+
+// forgetEffects makes room for the next ones, if the last ones are done with.
+func (s *State) forgetEffects() {
+	if !s.settled {
+		return
+	}
+	clear(s.effects) // they refer to messages
+	s.effects = s.effects[:0]
+	s.acks, s.handedOn = s.acks[:0], 0
+	s.settled = false
 }
 
 // Idle reports whether nobody is connected and nothing is open: the state can be
