@@ -18,7 +18,7 @@ import (
 // its own. The client does what the group protocol asks for and fetches; this
 // package decides what of it is told, and commits.
 //
-// Goroutines (all end with Close, which waits for them):
+// Goroutines (all end with Close, see shutDown):
 //
 //   - The pump (consumer_pump.go) polls the client, turns records into messages
 //     and puts them into the queue that PollMessages empties. It also pauses what
@@ -113,8 +113,7 @@ func (b *Broker) NewConsumer(ctx context.Context, opts broker.ConsumerOptions) (
 	}
 	c.client = client
 	if err := c.resolveTopics(ctx, b); err != nil {
-		c.cancel()
-		client.Close()
+		c.shutDown()
 		return nil, err
 	}
 	c.start()

@@ -37,12 +37,33 @@ func (c *consumer) Close(ctx context.Context) error {
 	if err == nil {
 		err = c.leave(ctx)
 	}
-	c.cancel() // whatever still waits for an answer
-	c.client.Close()
-	c.wg.Wait()
+	c.shutDown()
 	c.closeErr = err
 	close(c.closed)
 	return err
+}
+
+// clientCloseGrace is how long closing the client may take once nothing of it is waited
+// for any more.
+const clientCloseGrace = 500 * time.Millisecond
+
+// shutDown ends everything without waiting for Kafka. Closing the client takes no
+// time, unless a connection is just beginning to wait for an answer and so misses
+// that it is over: then the client ends some seconds later, by its own timeout.
+func (c *consumer) shutDown() {
+	c.cancel()
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		c.client.Close()
+		c.wg.Wait()
+	}()
+	timer := time.NewTimer(clientCloseGrace)
+	defer timer.Stop()
+	select {
+	case <-closed:
+	case <-timer.C:
+	}
 }
 
 // leave leaves the group. The client waits for a rebalance that is under way, and

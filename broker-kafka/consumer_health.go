@@ -21,9 +21,17 @@ type health struct {
 
 // node is a Kafka broker.
 type node struct {
-	heard   time.Time // when it answered last, or was first looked at
-	err     error     // of the last ping or connection, nil once it answered
-	pinging bool
+	known    time.Time // when it was first looked at
+	answered time.Time // when it answered last
+	err      error     // of the last ping or connection, nil once it answered
+	pinging  bool
+}
+
+func (n *node) silence(now time.Time) time.Duration {
+	if n.answered.After(n.known) {
+		return now.Sub(n.answered)
+	}
+	return now.Sub(n.known)
 }
 
 func newHealth() health { return health{nodes: make(map[int32]*node)} }
@@ -31,7 +39,7 @@ func newHealth() health { return health{nodes: make(map[int32]*node)} }
 func (h *health) nodeLocked(id int32) *node {
 	n := h.nodes[id]
 	if n == nil {
-		n = &node{heard: time.Now()}
+		n = &node{known: time.Now()}
 		h.nodes[id] = n
 	}
 	return n
@@ -41,7 +49,7 @@ func (h *health) heardFrom(id int32) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	n := h.nodeLocked(id)
-	n.heard, n.err = time.Now(), nil
+	n.answered, n.err = time.Now(), nil
 }
 
 func (h *health) failedToReach(id int32, err error) {
@@ -56,7 +64,7 @@ func (h *health) beginPing(id int32, silence time.Duration) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	n := h.nodeLocked(id)
-	if n.pinging || time.Since(n.heard) < silence {
+	if n.pinging || n.silence(time.Now()) < silence {
 		return false
 	}
 	n.pinging = true
@@ -69,7 +77,7 @@ func (h *health) endPing(id int32, err error) {
 	n := h.nodeLocked(id)
 	n.pinging, n.err = false, err
 	if err == nil {
-		n.heard = time.Now()
+		n.answered = time.Now()
 	}
 }
 
@@ -79,11 +87,23 @@ func (h *health) silent(ids []int32, now time.Time, silence time.Duration) error
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, id := range ids {
-		if n := h.nodes[id]; n != nil && n.err != nil && now.Sub(n.heard) >= silence {
+		if n := h.nodes[id]; n != nil && n.err != nil && n.silence(now) >= silence {
 			return n.err
 		}
 	}
 	return nil
+}
+
+// haveAnswered reports whether all of the nodes have answered since then.
+func (h *health) haveAnswered(ids []int32, since time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, id := range ids {
+		if n := h.nodes[id]; n == nil || !n.answered.After(since) {
+			return false
+		}
+	}
+	return true
 }
 
 func (h *health) knownCoordinator() (int32, bool) {

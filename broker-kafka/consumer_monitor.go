@@ -78,9 +78,13 @@ func (c *consumer) neededNodesLocked() (nodes []int32) {
 func (c *consumer) pingSilent() {
 	c.mu.Lock()
 	nodes := c.neededNodesLocked()
+	silence := pingSilence
+	if !c.trouble.unreachable.IsZero() {
+		silence = 0 // its end is awaited
+	}
 	c.mu.Unlock()
 	for _, id := range nodes {
-		if c.health.beginPing(id, pingSilence) {
+		if c.health.beginPing(id, silence) {
 			c.wg.Go(func() { c.health.endPing(id, c.ping(id)) })
 		}
 	}
@@ -115,21 +119,62 @@ func (c *consumer) reviewTroubleLocked(now time.Time) {
 }
 
 func (c *consumer) findTroubleLocked(now time.Time) *broker.Error {
-	if f := c.health.groupFailure(); f.err != nil {
-		err := mapError(f.err, "", broker.AnyPartition)
-		if !err.Retryable || now.Sub(f.since) >= failureGrace {
-			return asRetryable(err)
-		}
+	if err := c.groupTroubleLocked(now); err != nil {
+		return err
 	}
 	for _, p := range c.partitions {
 		if err := c.partitionTroubleLocked(p, now); err != nil {
 			return err
 		}
 	}
-	if err := c.health.silent(c.neededNodesLocked(), now, troubleSilence); err != nil {
-		return asRetryable(mapError(err, "", broker.AnyPartition))
+	return c.unreachableLocked(now)
+}
+
+// unreachableLocked says which trouble it is that needed nodes don't answer. It is
+// over when all of them have: which ones are needed changes meanwhile, since the
+// partitions are lost sooner or later.
+func (c *consumer) unreachableLocked(now time.Time) *broker.Error {
+	t := &c.trouble
+	nodes := c.neededNodesLocked()
+	if err := c.health.silent(nodes, now, troubleSilence); err != nil {
+		if t.unreachable.IsZero() {
+			t.unreachable = now
+		}
+		return unreachableError(err)
 	}
+	if !t.unreachable.IsZero() && !c.health.haveAnswered(nodes, t.unreachable) {
+		return t.err
+	}
+	t.unreachable = time.Time{}
 	return nil
+}
+
+func unreachableError(err error) *broker.Error {
+	e := *mapError(err, "", broker.AnyPartition)
+	if e.Code == broker.CodeInternal { // some error of the network that nobody has met yet
+		e.Code, e.Message = broker.CodeUnavailable, errCommitUnanswered.Message
+	}
+	e.Retryable = true
+	return &e
+}
+
+// groupTroubleLocked says which trouble it is that the group can't be joined. It
+// is over when the group is joined.
+func (c *consumer) groupTroubleLocked(now time.Time) *broker.Error {
+	f := c.health.groupFailure()
+	if f.err == nil {
+		c.trouble.group = false
+		return nil
+	}
+	err := unreachableError(f.err)
+	if answer, ok := errors.AsType[*kerr.Error](f.err); ok {
+		err = mapError(answer, "", broker.AnyPartition)
+		c.trouble.group = c.trouble.group || !err.Retryable // waiting won't help
+	}
+	if c.trouble.group = c.trouble.group || now.Sub(f.since) >= failureGrace; !c.trouble.group {
+		return nil
+	}
+	return asRetryable(err)
 }
 
 func (c *consumer) partitionTroubleLocked(p *partition, now time.Time) *broker.Error {

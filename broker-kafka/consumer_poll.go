@@ -27,6 +27,11 @@ type entry struct {
 // trouble is why messages can't be received now.
 type trouble struct {
 	err *broker.Error // nil: no trouble
+	// unreachable is when Kafka brokers were found not to answer, if that is the
+	// trouble.
+	unreachable time.Time
+	// group: the group can't be joined, if that is the trouble.
+	group bool
 	// reported: PollMessages has returned an error, and none without since.
 	reported bool
 	last     time.Time // when it did so last

@@ -4,9 +4,6 @@ package kafka
 
 import (
 	"context"
-	"errors"
-	"net"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,69 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
-
-// wire is the network between a consumer and the cluster, which a test can cut.
-type wire struct {
-	e *env
-
-	mu    sync.Mutex
-	down  bool
-	conns []net.Conn
-}
-
-func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.down {
-		return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("connection refused")}
-	}
-	conn, err := w.e.network.DialContext(ctx, network, address)
-	if err == nil {
-		w.conns = append(w.conns, conn)
-	}
-	return conn, err
-}
-
-func (w *wire) cut() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.down = true
-	for _, conn := range w.conns {
-		conn.Close()
-	}
-	w.conns = nil
-}
-
-func (w *wire) mend() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.down = false
-}
-
-func over(w *wire) func(*Options, *broker.ConsumerOptions) {
-	return func(o *Options, _ *broker.ConsumerOptions) {
-		o.ClientOptions = append(o.ClientOptions, kgo.Dialer(w.dial))
-	}
-}
-
-// freeze makes the cluster take requests and answer none of them until thaw is
-// called, which answers them all.
-func (e *env) freeze() (thaw func()) {
-	thawed := make(chan struct{})
-	e.cluster.Control(func(kmsg.Request) (kmsg.Response, error, bool) {
-		if isClosed(thawed) {
-			e.cluster.DropControl()
-			return nil, nil, false
-		}
-		e.cluster.KeepControl()
-		e.cluster.SleepControl(func() { <-thawed })
-		return nil, nil, false
-	})
-	return sync.OnceFunc(func() { close(thawed) })
-}
 
 // checkTrouble polls a consumer whose cluster can't be reached, ends that, and
 // checks what the contract says of it.
@@ -112,7 +48,7 @@ func checkTrouble(e *env, c *testConsumer, end func()) {
 
 func TestUnreachableClusterIsTold(t *testing.T) {
 	inBubble(t, 1, func(e *env) {
-		w := &wire{e: e}
+		w := newWire(e)
 		e.produce(0, 0, 10)
 		c := e.open(over(w))
 		c.pollMessages(0, 10)
@@ -129,12 +65,12 @@ func TestUnreachableClusterIsTold(t *testing.T) {
 
 func TestFrozenClusterIsTold(t *testing.T) {
 	inBubble(t, 1, func(e *env) {
+		w := newWire(e)
 		e.produce(0, 0, 10)
-		c := e.open()
+		c := e.open(over(w))
 		c.pollMessages(0, 10)
-		thaw := e.freeze()
-		defer thaw()
-		checkTrouble(e, c, thaw)
+		w.freeze("2")
+		checkTrouble(e, c, w.thaw)
 		c.errs = 0
 		e.produce(0, 10, 5)
 		c.pollUntil("messages come again", func() bool {
@@ -147,7 +83,7 @@ func TestFrozenClusterIsTold(t *testing.T) {
 
 func TestUnreachableWhileJoining(t *testing.T) {
 	inBubble(t, 1, func(e *env) {
-		w := &wire{e: e}
+		w := newWire(e)
 		c := e.open(over(w))
 		w.cut()
 		checkTrouble(e, c, w.mend)
@@ -158,22 +94,11 @@ func TestUnreachableWhileJoining(t *testing.T) {
 // One broker of three is gone, and holds the partition.
 func TestOneBrokerUnreachable(t *testing.T) {
 	inBubble(t, 3, func(e *env) {
-		c := e.open()
+		w := newWire(e)
+		c := e.open(over(w))
 		c.pollUntil("it is assigned", func() bool { return len(c.assigned) == 3 })
-		leader := e.cluster.LeaderFor(testTopic, 0)
-		var frozen = make(chan struct{})
-		e.cluster.Control(func(kmsg.Request) (kmsg.Response, error, bool) {
-			e.cluster.KeepControl()
-			if isClosed(frozen) {
-				e.cluster.DropControl()
-			} else if e.cluster.CurrentNode() == leader {
-				e.cluster.SleepControl(func() { <-frozen })
-			}
-			return nil, nil, false
-		})
-		end := sync.OnceFunc(func() { close(frozen) })
-		defer end()
-		checkTrouble(e, c, end)
+		w.freeze(e.cluster.ListenAddrs()[e.cluster.LeaderFor(testTopic, 0)])
+		checkTrouble(e, c, w.thaw)
 	}, kfake.NumBrokers(3), kfake.Ports(9092, 9093, 9094))
 }
 
