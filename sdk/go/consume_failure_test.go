@@ -117,6 +117,7 @@ func TestAHandlerThatEndsItsGoroutineStopsConsume(t *testing.T) {
 		}).done
 		_, ok := errors.AsType[*messageproxy.HandlerError](err)
 		require.True(t, ok)
+		require.NotErrorIs(t, err, messageproxy.ErrHandlersRunning, "it doesn't count as running")
 		assert.Empty(t, server.Acked("s"))
 	})
 }

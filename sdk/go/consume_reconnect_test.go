@@ -47,6 +47,46 @@ func TestALostStreamCancelsHandlersAndTheNextWaitForThem(t *testing.T) {
 	})
 }
 
+func TestAHandlerThatIsCancelledHasNotFailed(t *testing.T) {
+	bubble(t, func(t *testing.T, server *messageproxytest.Server, client *messageproxy.Client) {
+		add(server, "k", 1)
+		c := consume(t, client, func(ctx context.Context, m *messageproxy.Message) error {
+			if m.DeliveryAttempt > 1 {
+				return nil
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		}, messageproxy.WithAttempts(1, 0, 0))
+		synctest.Wait()
+		server.CutConnections()
+		_, err := server.WaitAcked(t.Context(), "s", 1)
+		require.NoError(t, err)
+		require.NoError(t, c.stop())
+	})
+}
+
+// The second partition here waits for a handler's place when it is withdrawn, and
+// comes back.
+func TestAPartitionWithdrawnWhileItWaitsIsHandledWhenItIsBack(t *testing.T) {
+	bubble(t, func(t *testing.T, server *messageproxytest.Server, client *messageproxy.Client) {
+		server.CreateTopic("orders", 2)
+		for i := range 2 {
+			server.Add(&messageproxy.Message{Topic: "orders", ToPartition: new(int32(i))})
+		}
+		began := time.Now()
+		c := consume(t, client, func(ctx context.Context, _ *messageproxy.Message) error { return pause(ctx, time.Second) },
+			messageproxy.WithMaxHandlers(1))
+		synctest.Wait()
+		server.Withdraw("s", "orders", 1, 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := server.WaitAcked(ctx, "s", 2)
+		require.NoError(t, err)
+		assert.Equal(t, 6*time.Second, time.Since(began))
+		require.NoError(t, c.stop())
+	})
+}
+
 func TestWithdrawnAtOnceCancelsHandlers(t *testing.T) {
 	bubble(t, func(t *testing.T, server *messageproxytest.Server, client *messageproxy.Client) {
 		server.CreateTopic("orders", 2)
@@ -76,6 +116,26 @@ func TestWithdrawnAtOnceCancelsHandlers(t *testing.T) {
 		c.cancel()
 		server.CutConnections() // ends the handler that waits for it
 		require.NoError(t, <-c.done)
+	})
+}
+
+func TestTheAckOfAHandlerThatReturnsTooLateIsNotSent(t *testing.T) {
+	bubble(t, func(t *testing.T, server *messageproxytest.Server, client *messageproxy.Client) {
+		add(server, "k", 1)
+		c := consume(t, client, func(ctx context.Context, m *messageproxy.Message) error {
+			if m.DeliveryAttempt == 1 {
+				<-ctx.Done()
+				return nil // the partition is gone, and back
+			}
+			return pause(ctx, 10*time.Second)
+		})
+		synctest.Wait()
+		server.Withdraw("s", "orders", server.Held("s")[0].Partition, 0)
+		time.Sleep(5 * time.Second)
+		assert.Empty(t, server.Acked("s"))
+		_, err := server.WaitAcked(t.Context(), "s", 1)
+		require.NoError(t, err)
+		require.NoError(t, c.stop())
 	})
 }
 
