@@ -23,6 +23,8 @@ type Broker struct {
 	closed bool
 }
 
+var _ broker.Broker = (*Broker)(nil)
+
 // New makes a Broker. It checks the options and does no I/O: whether the cluster
 // can be reached shows in the first use. The error names every option that is
 // not valid.

@@ -364,3 +364,21 @@ func (e *produceEnv) pingFails(limit time.Duration) {
 	assert.Less(e, time.Since(begin), limit+time.Second)
 	assert.True(e, strings.Contains(err.Error(), "can't be reached"), err)
 }
+
+// The library learns that the topic is out of its reach while the broker works on
+// a request, and fails the messages that are in it.
+func TestWhatTheLibraryFailsWhileItIsUnderWay(t *testing.T) {
+	e := newProduceEnv(t, nil)
+	e.topic("orders", 1)
+	p := e.producer(broker.ProducerOptions{})
+	produce(t, p, message("orders", "first")).mustStore()
+	e.net.setDeaf(true)
+	r := produce(t, p, message("orders", "second"))
+	e.awaitStored("orders", 2)
+	e.net.setDeafTo(nil) // but the answer is swallowed
+	e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "orders", Err: kerr.TopicAuthorizationFailed, Count: -1})
+	p.keeper.mu.Lock()
+	p.keeper.sessions[0].cl.ForceMetadataRefresh()
+	p.keeper.mu.Unlock()
+	require.ErrorIs(t, r.await()[0].err, broker.CodeUnknownOutcome)
+}

@@ -319,7 +319,7 @@ func (k *topicKeeper) openExisting(ctx context.Context, topics []*producerTopic,
 	for _, t := range topics {
 		d := described[t.name]
 		t.missingSince = time.Time{}
-		k.openTopic(t, &topicInfo{id: d.id, partitions: d.partitions, rules: rules[t.name], asOf: time.Now()})
+		k.openTopic(t, &topicInfo{id: d.id, partitions: d.partitions, rules: k.ownRules(rules[t.name]), asOf: time.Now()})
 	}
 }
 
@@ -346,8 +346,7 @@ func (k *topicKeeper) move(t *producerTopic, info *topicInfo) bool {
 	if t.sent.Load() > 0 {
 		return false // tried again when that is answered
 	}
-	batchBytes := k.batchBytes(info.rules)
-	if !k.session.enter(t.name, batchBytes) {
+	if !k.session.enter(t.name, info.rules.maxBatchBytes) {
 		if time.Since(k.session.opened) < sessionPause {
 			return false
 		}
@@ -355,7 +354,7 @@ func (k *topicKeeper) move(t *producerTopic, info *topicInfo) bool {
 			k.log.Error("No Kafka client can be made, though one could before.", "error", err)
 			return false
 		}
-		k.session.enter(t.name, batchBytes)
+		k.session.enter(t.name, info.rules.maxBatchBytes)
 	}
 	if t.last != nil {
 		t.last.session.topics--
@@ -365,11 +364,12 @@ func (k *topicKeeper) move(t *producerTopic, info *topicInfo) bool {
 	return true
 }
 
-// batchBytes: the topic's limit, but no more than a message of the largest size
-// needs, and not less than the library allows.
-func (k *topicKeeper) batchBytes(rules topicRules) int32 {
+// ownRules bounds the topic's limit of batches: no more than a message of the
+// largest size needs, and not less than the library allows.
+func (k *topicKeeper) ownRules(rules topicRules) topicRules {
 	const smallest, overhead = 512, 1 << 20
-	return max(smallest, min(rules.maxBatchBytes, int32(k.p.maxMessageBytes)+overhead))
+	rules.maxBatchBytes = max(smallest, min(rules.maxBatchBytes, int32(k.p.maxMessageBytes)+overhead))
+	return rules
 }
 
 // openMissing creates the topics, or fails their messages.

@@ -30,6 +30,8 @@ type wireState struct {
 	open    int    // requests with the partition that are written and not answered
 	written uint64 // when a request with the partition was last written
 	doubted uint64 // when an attempt last ended that may have stored its messages without saying so
+	refused uint64 // when an attempt was last answered with an error
+	refusal int16  // that error's code
 
 	writtenBefore uint64 // written, before the latest request
 
@@ -57,10 +59,13 @@ type ledger struct {
 	mu         sync.Mutex
 	partitions map[wirePartition]*wireState
 	ids        map[topicID]struct{} // of all topics written to by id
+	names      map[string]struct{}  // of all topics written to by name
 }
 
 func newLedger() *ledger {
-	return &ledger{partitions: make(map[wirePartition]*wireState), ids: make(map[topicID]struct{})}
+	return &ledger{
+		partitions: make(map[wirePartition]*wireState), ids: make(map[topicID]struct{}), names: make(map[string]struct{}),
+	}
 }
 
 // now is a time that every later event is after.
@@ -84,6 +89,8 @@ func (l *ledger) begin(partitions []wirePartition) {
 		s.writtenBefore, s.written = s.written, tick
 		if p.id != (topicID{}) {
 			l.ids[p.id] = struct{}{}
+		} else {
+			l.names[p.name] = struct{}{}
 		}
 	}
 }
@@ -120,6 +127,9 @@ func (l *ledger) answered(partitions []wirePartition, resp *kmsg.ProduceResponse
 		if answer == nil {
 			return true
 		}
+		if answer.ErrorCode != 0 {
+			s.refused, s.refusal = l.clock.Load(), answer.ErrorCode
+		}
 		if answer.ErrorCode == 0 && answer.LogAppendTime >= 0 {
 			l.stamping.Store(true)
 			s.stamps = append(s.stamps, stamp{answer.BaseOffset, time.UnixMilli(answer.LogAppendTime)})
@@ -145,9 +155,10 @@ func (l *ledger) end(partitions []wirePartition, doubtful func(*wireState, wireP
 
 // standing is what the ledger can say of a message.
 type standing struct {
-	sent     bool // it may have been written to a broker
-	doubtful bool // an attempt that is over may have stored it without saying so
-	open     bool // an attempt may be under way
+	sent     bool  // it may have been written to a broker
+	doubtful bool  // an attempt that is over may have stored it without saying so
+	open     bool  // an attempt may be under way
+	refusal  int16 // the code of the error that an attempt was last answered with, or 0
 }
 
 // standing says how a message of a partition stands that was accepted at the
@@ -157,20 +168,29 @@ type standing struct {
 func (l *ledger) standing(id topicID, name string, partition int32, since uint64) standing {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.clock.Load() > since && !l.knowsLocked(id, name) {
+		return standing{sent: true, doubtful: true, open: true}
+	}
 	var st standing
-	known := false
 	for _, p := range [...]wirePartition{{id: id, partition: partition}, {name: name, partition: partition}} {
 		if s := l.partitions[p]; s != nil {
-			known = true
 			st.sent = st.sent || s.written > since
 			st.doubtful = st.doubtful || s.doubted > since
 			st.open = st.open || s.open > 0
+			if s.refused > since {
+				st.refusal = s.refusal
+			}
 		}
 	}
-	if _, ok := l.ids[id]; !ok && !known && l.clock.Load() > since {
-		return standing{sent: true, doubtful: true, open: true}
-	}
 	return st
+}
+
+// knowsLocked reports whether all that was written to the topic is found by its id
+// and its name.
+func (l *ledger) knowsLocked(id topicID, name string) bool {
+	_, byID := l.ids[id]
+	_, byName := l.names[name]
+	return byID || byName && len(l.ids) == 0
 }
 
 // noticeStalls looks for partitions that have waited longer than limit for an

@@ -50,8 +50,8 @@ func (o *outgoing) receipt() broker.MessageReceipt {
 //
 //   - it was never written to a broker, or
 //   - the broker refused the batch it was in, or an earlier one (brokers accept a
-//     producer's batches of a partition in order only), or the library gave it up
-//     with no attempt under way,
+//     producer's batches of a partition in order only), or
+//   - the library gave it up with no attempt under way,
 //
 // and no attempt before has left any doubt.
 func (p *producer) outcome(o *outgoing, err error) *broker.Error {
@@ -60,14 +60,20 @@ func (p *producer) outcome(o *outgoing, err error) *broker.Error {
 		return p.notStored(o, err)
 	}
 	st := o.info.session.ledger.standing(o.info.id, o.record.Topic, partition, o.since)
-	_, isKafkas := errors.AsType[*kerr.Error](err)
 	switch {
 	case !st.sent:
 		return p.notStored(o, err)
-	case st.doubtful, st.open && !isKafkas:
+	case st.doubtful, st.open && !st.refusedWith(err):
 		return maybeStored(o, err)
 	}
 	return p.refused(o, err)
+}
+
+// refusedWith reports whether err is what a broker answered, rather than what the
+// library learned otherwise.
+func (s standing) refusedWith(err error) bool {
+	e, isKafkas := errors.AsType[*kerr.Error](err)
+	return isKafkas && s.refusal == e.Code
 }
 
 func maybeStored(o *outgoing, err error) *broker.Error {

@@ -47,7 +47,7 @@ const stickyBytes = 64 << 10
 
 func (s *stickiness) choose(lanes []*lane, size int) int32 {
 	if s.left <= 0 || int(s.partition) >= len(lanes) || lanes[s.partition].blocked.Load() {
-		a, b := rand.Int32N(int32(len(lanes))), rand.Int32N(int32(len(lanes)))
+		a, b := anyOpen(lanes), anyOpen(lanes)
 		s.partition, s.left = a, stickyBytes
 		if lanes[b].load() < lanes[a].load() {
 			s.partition = b
@@ -55,6 +55,18 @@ func (s *stickiness) choose(lanes []*lane, size int) int32 {
 	}
 	s.left -= size
 	return s.partition
+}
+
+// anyOpen chooses at random among the lanes that aren't blocked, if there are any.
+func anyOpen(lanes []*lane) int32 {
+	n := int32(len(lanes))
+	start := rand.Int32N(n)
+	for i := range n {
+		if p := (start + i) % n; !lanes[p].blocked.Load() {
+			return p
+		}
+	}
+	return start
 }
 
 // partitionOf chooses the message's partition among those of an open topic.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/messageproxy/messageproxy/broker"
+	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -120,6 +121,12 @@ func tighter(a, b time.Duration) time.Duration {
 
 // check says why the brokers would refuse a message, or nil.
 func (r topicRules) check(m *broker.OutgoingMessage, now time.Time) *broker.Error {
+	if size := batchSize(m); size > int(r.maxBatchBytes) {
+		e := mapError(kerr.MessageTooLarge, m.Topic, broker.AnyPartition)
+		e.Message = fmt.Sprintf("the message takes %d bytes, and the topic or the proxy allows %d; "+
+			"raise the topic's %s and the proxy's limit, or send less", size, r.maxBatchBytes, configMaxBytes)
+		return e
+	}
 	if r.keyRequired && m.Key == nil {
 		return errMessage(m, "the topic is compacted, so its messages need a key, which may be empty")
 	}
@@ -136,6 +143,20 @@ func (r topicRules) check(m *broker.OutgoingMessage, now time.Time) *broker.Erro
 	}
 	return nil
 }
+
+// batchSize is how large a batch with this message alone is before compression, as
+// the client library reckons.
+func batchSize(m *broker.OutgoingMessage) int {
+	const overhead = 66 // of a batch
+	n := 3 + sized(len(m.Key)) + sized(len(m.Value)) + kbin.VarintLen(int32(len(m.Headers)))
+	for _, h := range m.Headers {
+		n += sized(len(h.Key)) + sized(len(h.Value))
+	}
+	return overhead + sized(n)
+}
+
+// sized is the length of n bytes with their length in front.
+func sized(n int) int { return kbin.VarintLen(int32(n)) + n }
 
 // checkMessage says what is wrong with a message whatever its topic, or nil.
 func checkMessage(m *broker.OutgoingMessage) *broker.Error {

@@ -11,8 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// lookAgainAfter is how old what is known of a topic must be for another look at
-// the request of one message (for a partition that didn't exist, say).
+// lookAgainAfter is how old what is known of a topic must be for another look
+// because of one message (for a partition that didn't exist, say).
 const lookAgainAfter = time.Second
 
 // lookAgainEvery is how old what is known of a topic may get: its partitions may
@@ -68,7 +68,7 @@ type producerTopic struct {
 
 // accept takes a message, and reports false if the topic is gone.
 func (t *producerTopic) accept(o *outgoing, now time.Time) bool {
-	if info := t.opened.Load(); info != nil && info.covers(o, now) && t.sendNow(info, o, now) {
+	if info := t.opened.Load(); info != nil && info.refusal(o, now) == nil && info.isFresh(now) && t.sendNow(info, o) {
 		return true
 	}
 	t.mu.Lock()
@@ -77,24 +77,33 @@ func (t *producerTopic) accept(o *outgoing, now time.Time) bool {
 		return false
 	}
 	info := t.opened.Load()
-	switch {
-	case info == nil:
+	if info == nil {
 		t.waitLocked(o)
-	case info.covers(o, now):
-		t.sendLocked(info, o, now)
-	case now.Sub(info.asOf) < lookAgainAfter:
-		t.p.fail(o, errNoSuchPartition(t.name, o.message.Partition, int(info.partitions)))
-	default:
+		return true
+	}
+	refusal := info.refusal(o, now)
+	switch {
+	case refusal != nil && now.Sub(info.asOf) < lookAgainAfter:
+		t.p.fail(o, refusal)
+	case refusal != nil || !info.isFresh(now):
 		t.opened.Store(nil)
 		t.waitLocked(o)
+	default:
+		t.sendLocked(info, o)
 	}
 	return true
 }
 
-// covers reports whether what is known of the topic is enough to send a message.
-func (i *topicInfo) covers(o *outgoing, now time.Time) bool {
-	return o.message.Partition < i.partitions && now.Sub(i.asOf) < lookAgainEvery
+// refusal says why the topic, by what is known of it, doesn't take the message, or
+// nil.
+func (i *topicInfo) refusal(o *outgoing, now time.Time) *broker.Error {
+	if o.message.Partition >= i.partitions {
+		return errNoSuchPartition(o.message.Topic, o.message.Partition, int(i.partitions))
+	}
+	return i.rules.check(o.message, now)
 }
+
+func (i *topicInfo) isFresh(now time.Time) bool { return now.Sub(i.asOf) < lookAgainEvery }
 
 func (t *producerTopic) waitLocked(o *outgoing) {
 	if t.p.keeper.ctx.Err() != nil {
@@ -111,11 +120,7 @@ func (t *producerTopic) waitLocked(o *outgoing) {
 // lock: the topic was closed meanwhile, or its lane may be blocked. Counting comes
 // before looking: so whoever closes or blocks, and then looks at the count, misses
 // no message.
-func (t *producerTopic) sendNow(info *topicInfo, o *outgoing, now time.Time) bool {
-	if err := info.rules.check(o.message, now); err != nil {
-		t.p.fail(o, err)
-		return true
-	}
+func (t *producerTopic) sendNow(info *topicInfo, o *outgoing) bool {
 	partition := t.partitionOf(info, o)
 	l := info.lanes[partition]
 	t.count(l, 1)
@@ -128,11 +133,7 @@ func (t *producerTopic) sendNow(info *topicInfo, o *outgoing, now time.Time) boo
 }
 
 // sendLocked gives a message to the library, or holds it.
-func (t *producerTopic) sendLocked(info *topicInfo, o *outgoing, now time.Time) {
-	if err := info.rules.check(o.message, now); err != nil {
-		t.p.fail(o, err)
-		return
-	}
+func (t *producerTopic) sendLocked(info *topicInfo, o *outgoing) {
 	partition := t.partitionOf(info, o)
 	t.lookForDoubtLocked(info, partition)
 	l := info.lanes[partition]
@@ -175,10 +176,10 @@ func (t *producerTopic) open(info *topicInfo, now time.Time) {
 	}
 	t.last = info
 	for _, o := range t.waiting {
-		if o.message.Partition >= info.partitions {
-			t.p.fail(o, errNoSuchPartition(t.name, o.message.Partition, int(info.partitions)))
+		if refusal := info.refusal(o, now); refusal != nil {
+			t.p.fail(o, refusal)
 		} else {
-			t.sendLocked(info, o, now)
+			t.sendLocked(info, o)
 		}
 	}
 	t.waiting = nil
