@@ -15,18 +15,18 @@ import (
 
 var ledgerTopic = topicID{7}
 
-// wire is a tapped connection of which a test plays both ends.
-type wire struct {
+// tappedWire is a tapped connection of which a test plays both ends.
+type tappedWire struct {
 	*testing.T
 	ledger *ledger
 	conn   net.Conn
 	peer   net.Conn
 }
 
-func newWire(t *testing.T) *wire {
+func newTappedWire(t *testing.T) *tappedWire {
 	l := newLedger()
 	ours, peer := net.Pipe()
-	w := &wire{T: t, ledger: l, conn: &tappedConn{Conn: ours, ledger: l}, peer: peer}
+	w := &tappedWire{T: t, ledger: l, conn: &tappedConn{Conn: ours, ledger: l}, peer: peer}
 	t.Cleanup(func() {
 		ours.Close()
 		peer.Close()
@@ -34,7 +34,7 @@ func newWire(t *testing.T) *wire {
 	return w
 }
 
-func (w *wire) send(req kmsg.Request) {
+func (w *tappedWire) send(req kmsg.Request) {
 	w.Helper()
 	b := kmsg.NewRequestFormatter(kmsg.FormatterClientID("test")).AppendRequest(nil, req, 1)
 	received := make(chan struct{})
@@ -61,7 +61,7 @@ func readFull(c net.Conn, n int) ([]byte, error) {
 }
 
 // answer sends a response in pieces of some size.
-func (w *wire) answer(resp kmsg.Response, flexible bool, piece int) {
+func (w *tappedWire) answer(resp kmsg.Response, flexible bool, piece int) {
 	w.Helper()
 	frame := binary.BigEndian.AppendUint32(nil, 1)
 	if flexible {
@@ -106,14 +106,14 @@ func produceResponse(version int16, codes map[int32]int16) *kmsg.ProduceResponse
 	return resp
 }
 
-func (w *wire) standing(partition int32, since uint64) standing {
+func (w *tappedWire) standing(partition int32, since uint64) standing {
 	return w.ledger.standing(ledgerTopic, "orders", partition, since)
 }
 
 func TestTheLedgerFollowsRequests(t *testing.T) {
 	for version := int16(3); version <= 13; version++ {
 		for _, piece := range []int{1, 3, 1 << 20} {
-			w := newWire(t)
+			w := newTappedWire(t)
 			since := w.ledger.now()
 			assert.Equal(t, standing{}, w.standing(0, since))
 
@@ -140,7 +140,7 @@ func TestTheLedgerFollowsRequests(t *testing.T) {
 }
 
 func TestTheLedgerKnowsOtherRequests(t *testing.T) {
-	w := newWire(t)
+	w := newTappedWire(t)
 	w.send(kmsg.NewPtrApiVersionsRequest())
 	w.send(produceRequest(13, 0))
 	w.answer(kmsg.NewPtrApiVersionsResponse(), false, 2)
@@ -150,21 +150,21 @@ func TestTheLedgerKnowsOtherRequests(t *testing.T) {
 }
 
 func TestWhatLosesAnAnswer(t *testing.T) {
-	for name, lose := range map[string]func(*wire){
-		"we close":   func(w *wire) { w.conn.Close() },
-		"they close": func(w *wire) { w.peer.Close(); w.conn.Read(make([]byte, 1)) },
-		"it ends in the middle": func(w *wire) {
+	for name, lose := range map[string]func(*tappedWire){
+		"we close":   func(w *tappedWire) { w.conn.Close() },
+		"they close": func(w *tappedWire) { w.peer.Close(); w.conn.Read(make([]byte, 1)) },
+		"it ends in the middle": func(w *tappedWire) {
 			go func() { w.peer.Write([]byte{0, 0, 0, 100, 1, 2, 3}); w.peer.Close() }()
 			readFull(w.conn, 100)
 		},
-		"it isn't what was asked for": func(w *wire) {
+		"it isn't what was asked for": func(w *tappedWire) {
 			go w.peer.Write([]byte{0, 0, 0, 5, 0, 0, 0, 1, 0xff})
 			readFull(w.conn, 9)
 		},
-		"a partition is missing": func(w *wire) { w.answer(produceResponse(13, nil), true, 100) },
+		"a partition is missing": func(w *tappedWire) { w.answer(produceResponse(13, nil), true, 100) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWire(t)
+			w := newTappedWire(t)
 			w.send(produceRequest(13, 0))
 			lose(w)
 			assert.Equal(t, standing{sent: true, doubtful: true}, w.standing(0, 0))
@@ -179,7 +179,7 @@ func TestWhatLosesAnAnswer(t *testing.T) {
 }
 
 func TestWhatWasNotWrittenIsNotSent(t *testing.T) {
-	w := newWire(t)
+	w := newTappedWire(t)
 	w.peer.Close()
 	b := kmsg.NewRequestFormatter().AppendRequest(nil, produceRequest(13, 0), 1)
 	_, err := w.conn.Write(b)
@@ -188,7 +188,7 @@ func TestWhatWasNotWrittenIsNotSent(t *testing.T) {
 }
 
 func TestTheLedgerErrsOnTheSideOfDoubt(t *testing.T) {
-	w := newWire(t)
+	w := newTappedWire(t)
 	w.send(produceRequest(13, 0))
 	w.answer(produceResponse(13, map[int32]int16{0: 0}), true, 100)
 	unknown := w.ledger.standing(topicID{8}, "orders", 0, 0)
@@ -197,7 +197,7 @@ func TestTheLedgerErrsOnTheSideOfDoubt(t *testing.T) {
 }
 
 func TestStampsOfBrokers(t *testing.T) {
-	w := newWire(t)
+	w := newTappedWire(t)
 	stampBatch := func(offset int64, at int64) {
 		w.send(produceRequest(13, 0))
 		resp := produceResponse(13, map[int32]int16{0: 0})
@@ -219,7 +219,7 @@ func TestStampsOfBrokers(t *testing.T) {
 }
 
 func TestAnOverdueAnswerIsNoticed(t *testing.T) {
-	w := newWire(t)
+	w := newTappedWire(t)
 	stalled := func() bool {
 		_, stalled := w.ledger.doubtedAt(ledgerTopic, "orders", 0)
 		return stalled
