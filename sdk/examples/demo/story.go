@@ -34,11 +34,11 @@ func story(ctx context.Context, addr string, out io.Writer) error {
 	}
 	defer client.Close()
 
+	fmt.Fprintf(out, "\nProducing %d orders of %d customers to the topic %q\n", firstOrders, customers, topic)
 	began := time.Now()
 	if err := produce(ctx, client, 0, firstOrders, 0); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\nProducing %d orders of %d customers to the topic %q\n", firstOrders, customers, topic)
 	fmt.Fprintf(out, "  all stored, in %v\n", time.Since(began).Round(time.Millisecond))
 
 	board := newBoard(names)
