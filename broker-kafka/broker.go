@@ -88,6 +88,16 @@ func (b *Broker) pingClient() (*kgo.Client, error) {
 	return b.pinger, nil
 }
 
+// checkOpen returns ErrClosed after Close.
+func (b *Broker) checkOpen() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return broker.ErrClosed
+	}
+	return nil
+}
+
 // Close ends the connection of Ping. Producers and consumers stay open.
 func (b *Broker) Close() error {
 	b.mu.Lock()

@@ -80,6 +80,9 @@ func (b *Broker) NewProducer(ctx context.Context, opts broker.ProducerOptions) (
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if err := b.checkOpen(); err != nil {
+		return nil, err
+	}
 	if err := checkProducerOptions(opts); err != nil {
 		return nil, err
 	}
