@@ -102,6 +102,9 @@ const (
 
 // NewConsumer joins the subscription: see broker.Broker.
 func (b *Broker) NewConsumer(ctx context.Context, opts broker.ConsumerOptions) (broker.Consumer, error) {
+	if err := b.checkOpen(); err != nil {
+		return nil, err
+	}
 	if err := checkConsumerOptions(&opts); err != nil {
 		return nil, err
 	}
@@ -133,6 +136,8 @@ func checkConsumerOptions(opts *broker.ConsumerOptions) error {
 		return invalid("the subscription has no topics")
 	case opts.PartitionWindow < 0:
 		return invalid("the partition window is negative")
+	case opts.Start != broker.StartEarliest && opts.Start != broker.StartLatest:
+		return invalid("the start position is none that is known")
 	case opts.HandoverTimeout < 0:
 		return invalid("the handover timeout is negative")
 	}

@@ -88,7 +88,7 @@ func closeBounded(e *env, c *testConsumer) {
 
 func TestCloseIsBoundedWhileTheClusterIsUnreachable(t *testing.T) {
 	inBubble(t, 1, func(e *env) {
-		w := newWire(e)
+		w := newLink(e)
 		e.produce(0, 0, 10)
 		c := e.open(over(w))
 		c.pollMessages(0, 10)
@@ -102,14 +102,14 @@ func TestCloseIsBoundedWhileTheClusterIsFrozen(t *testing.T) {
 	for name, acked := range map[string]bool{"with ACKs": true, "without": false} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, 1, func(e *env) {
-				w := newWire(e)
+				w := newLink(e)
 				e.produce(0, 0, 10)
 				c := e.open(over(w))
 				c.pollMessages(0, 10)
 				if acked {
 					c.ack(0, 0)
 				}
-				w.freeze("2")
+				w.freeze(":")
 				closeBounded(e, c)
 			})
 		})
@@ -188,8 +188,8 @@ func TestUnknownTopicOpensNothing(t *testing.T) {
 
 func TestOpenIsBoundedWhileTheClusterIsFrozen(t *testing.T) {
 	inBubble(t, 1, func(e *env) {
-		w := newWire(e)
-		w.freeze("2")
+		w := newLink(e)
+		w.freeze(":")
 		b, err := New(Options{Brokers: e.cluster.ListenAddrs(), ClientOptions: append(e.clientOptions(), kgo.Dialer(w.dial))})
 		require.NoError(e, err)
 		begin := time.Now()

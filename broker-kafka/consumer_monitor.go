@@ -187,7 +187,10 @@ func (c *consumer) partitionTroubleLocked(p *partition, now time.Time) *broker.E
 		return nil
 	}
 	lasted := f.last.Sub(f.since)
-	if isTopicGone(f.err) && lasted >= unknownTopicGrace {
+	if isTopicGone(f.err) {
+		if lasted < unknownTopicGrace {
+			return nil
+		}
 		c.failTopicLocked(p.id.Topic, errTopicGone)
 		return c.trouble.err
 	}

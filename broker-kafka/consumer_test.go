@@ -205,7 +205,7 @@ func TestMethodsMayBeCalledConcurrently(t *testing.T) {
 	})
 }
 
-func TestOptionsAreChecked(t *testing.T) {
+func TestConsumerOptionsAreChecked(t *testing.T) {
 	b, err := New(Options{Brokers: []string{"localhost:1"}})
 	require.NoError(t, err)
 	for name, opts := range map[string]broker.ConsumerOptions{

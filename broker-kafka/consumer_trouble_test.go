@@ -48,7 +48,7 @@ func checkTrouble(e *env, c *testConsumer, end func()) {
 
 func TestUnreachableClusterIsTold(t *testing.T) {
 	inBubble(t, 1, func(e *env) {
-		w := newWire(e)
+		w := newLink(e)
 		e.produce(0, 0, 10)
 		c := e.open(over(w))
 		c.pollMessages(0, 10)
@@ -65,11 +65,11 @@ func TestUnreachableClusterIsTold(t *testing.T) {
 
 func TestFrozenClusterIsTold(t *testing.T) {
 	inBubble(t, 1, func(e *env) {
-		w := newWire(e)
+		w := newLink(e)
 		e.produce(0, 0, 10)
 		c := e.open(over(w))
 		c.pollMessages(0, 10)
-		w.freeze("2")
+		w.freeze(":")
 		checkTrouble(e, c, w.thaw)
 		c.errs = 0
 		e.produce(0, 10, 5)
@@ -83,7 +83,7 @@ func TestFrozenClusterIsTold(t *testing.T) {
 
 func TestUnreachableWhileJoining(t *testing.T) {
 	inBubble(t, 1, func(e *env) {
-		w := newWire(e)
+		w := newLink(e)
 		c := e.open(over(w))
 		w.cut()
 		checkTrouble(e, c, w.mend)
@@ -94,7 +94,7 @@ func TestUnreachableWhileJoining(t *testing.T) {
 // One broker of three is gone, and holds the partition.
 func TestOneBrokerUnreachable(t *testing.T) {
 	inBubble(t, 3, func(e *env) {
-		w := newWire(e)
+		w := newLink(e)
 		c := e.open(over(w))
 		c.pollUntil("it is assigned", func() bool { return len(c.assigned) == 3 })
 		w.freeze(e.cluster.ListenAddrs()[e.cluster.LeaderFor(testTopic, 0)])
