@@ -85,7 +85,7 @@ func (d *driver) drawEvents() []Event {
 		return d.broker.events()
 	case kind < 28:
 		return []Event{d.drawAck()}
-	case kind < 33 && len(d.model.clients) < 5, len(d.model.clients) == 0:
+	case kind < 33 && len(d.model.clients) < 7, len(d.model.clients) == 0:
 		return []Event{d.drawJoin()}
 	case kind < 35:
 		return []Event{Gone{d.drawClient()}}

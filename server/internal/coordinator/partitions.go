@@ -82,10 +82,6 @@ func (s *State) dropWaiting(p *partition) {
 }
 
 func (s *State) release(p *partition) {
-	if p.released {
-		return
-	}
-	p.released = true
 	s.flushAcks() // they count only before
 	s.emit(ReleasePartition{p.TopicPartition})
 }

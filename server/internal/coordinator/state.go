@@ -109,7 +109,6 @@ type partition struct {
 	nextInQ, previousInQ *partition
 
 	revoking bool // leaving for another server; Invariant: then nothing waits
-	released bool // ReleasePartition was sent
 	gone     bool // no longer in State.partitions
 	paused   bool // for the memory budget
 }
