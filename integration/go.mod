@@ -62,7 +62,7 @@ require (
 	github.com/lufia/plan9stats v0.0.0-20260330125221-c963978e514e // indirect
 	github.com/magiconair/properties v1.8.10 // indirect
 	github.com/messageproxy/messageproxy/api v0.0.0
-	github.com/messageproxy/messageproxy/broker v0.0.0 // indirect
+	github.com/messageproxy/messageproxy/broker v0.0.0
 	github.com/messageproxy/messageproxy/broker-kafka v0.0.0
 	github.com/messageproxy/messageproxy/sdk/go v0.0.0
 	github.com/messageproxy/messageproxy/server v0.0.0
