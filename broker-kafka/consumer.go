@@ -79,9 +79,11 @@ type consumer struct {
 	wake       chan struct{} // for PollMessages: there is something to tell
 	commitWake chan struct{} // for the committer: look at the schedule again
 	repairWake chan struct{} // for the repairer: a partition needs it
+	windowWake chan struct{} // for the pump: a window that it waits for is free
 
 	mu         sync.Mutex
 	partitions map[broker.TopicPartition]*partition
+	awaited    []*partition // the pump waits for their windows
 	closing    bool
 	closeErr   error
 	queue      queue
@@ -161,6 +163,7 @@ func (b *Broker) makeConsumer(opts broker.ConsumerOptions) *consumer {
 		wake:           make(chan struct{}, 1),
 		commitWake:     make(chan struct{}, 1),
 		repairWake:     make(chan struct{}, 1),
+		windowWake:     make(chan struct{}, 1),
 		gate:           newGate(),
 		health:         newHealth(),
 		commits:        commits{settled: make(chan struct{})},

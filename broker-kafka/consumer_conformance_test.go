@@ -21,9 +21,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// TestConformance runs the conformance suite on kfake, each check in a bubble
-// with a cluster of its own.
-func TestConformance(t *testing.T) {
+// TestConformanceInVirtualTime runs the conformance suite on kfake, each check in
+// a bubble with a cluster of its own.
+func TestConformanceInVirtualTime(t *testing.T) {
 	h := brokertest.Harness{
 		Open: openConformance,
 		Overshoot: func(size int) int { // a fetch has at least one batch, whatever its size
@@ -172,9 +172,9 @@ func (c *conformance) breakConsumers(brokertest.T, string) {
 	})
 }
 
-// TestConformanceHarness: the suite has checks for everything that this harness
-// can do.
-func TestConformanceHarness(t *testing.T) {
+// TestVirtualConformanceHarness: the suite has checks for everything that this
+// harness can do.
+func TestVirtualConformanceHarness(t *testing.T) {
 	var needed []brokertest.Capability
 	for _, check := range brokertest.Checks() {
 		needed = append(needed, check.Needs...)

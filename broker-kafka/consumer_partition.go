@@ -33,6 +33,13 @@ type partition struct {
 	pauses   pauses
 	// clientPaused is what the client was told last.
 	clientPaused bool
+	// heldSince is when the window paused it.
+	heldSince time.Time
+	// quick: the window was free again within windowPatience the last time.
+	quick bool
+	// awaited: the window has it paused, but the client isn't told, since the pump
+	// waits for the window to be free again.
+	awaited bool
 
 	// note is the metadata of the partition's commits.
 	note string
@@ -86,14 +93,89 @@ func (p *pauses) set(reason pauses, on bool) {
 	}
 }
 
+// windowPatience is how long the pump waits for windows that were free quickly the
+// last time, before it pauses their partitions.
+//
+// Pausing is dear to a caller that ACKs fast: the client has one fetch request at a
+// time under way to each Kafka broker, so a partition that is resumed a moment later
+// still waits until that request is answered, which takes fetchWait while the other
+// partitions are idle. Not pausing is dear to a slow caller: what was fetched
+// meanwhile is dropped and fetched again. So partitions are paused at once, unless
+// their windows proved to be free again in no time.
+const windowPatience = 50 * time.Millisecond
+
+// holdLocked pauses a partition for having as many outstanding messages as its
+// window, or more.
+func (c *consumer) holdLocked(p *partition) {
+	if p.isHeldBack() {
+		return
+	}
+	p.pauses.set(pausedByWindow, true)
+	p.heldSince = time.Now()
+	p.awaited = p.quick
+}
+
+// freeLocked ends that.
+func (c *consumer) freeLocked(p *partition) {
+	if !p.isHeldBack() {
+		return
+	}
+	p.pauses.set(pausedByWindow, false)
+	p.quick = time.Since(p.heldSince) <= windowPatience
+	if p.awaited {
+		p.awaited = false
+		signal(c.windowWake)
+	}
+}
+
 // reviewWindowLocked pauses a partition that has as many outstanding messages as
 // its window, and resumes it when half of it is left.
 func (c *consumer) reviewWindowLocked(p *partition) {
 	switch n := p.outstanding(); {
 	case n >= c.opts.PartitionWindow:
-		p.pauses.set(pausedByWindow, true)
+		c.holdLocked(p)
 	case n <= c.opts.PartitionWindow/2:
-		p.pauses.set(pausedByWindow, false)
+		c.freeLocked(p)
+	}
+}
+
+// awaitWindows waits for the partitions that are awaited, and pauses those that
+// take too long.
+func (c *consumer) awaitWindows(timer *time.Timer) {
+	timer.Reset(windowPatience)
+	for c.awaitsWindows() {
+		select {
+		case <-c.windowWake:
+		case <-timer.C:
+			c.stopAwaiting()
+		case <-c.pumping.Done():
+			return
+		}
+	}
+}
+
+func (c *consumer) awaitsWindows() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.awaited {
+		if p.awaited && c.partitions[p.id] == p {
+			return true
+		}
+	}
+	c.awaited = c.awaited[:0]
+	return false
+}
+
+func (c *consumer) stopAwaiting() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.awaited {
+		if p.awaited {
+			p.awaited = false
+			if c.partitions[p.id] == p {
+				c.applyPausesLocked(p)
+			}
+		}
 	}
 }
 
@@ -101,7 +183,11 @@ func (c *consumer) reviewWindowLocked(p *partition) {
 func (c *consumer) applyPausesLocked(ps ...*partition) {
 	var pause, resume map[string][]int32
 	for _, p := range ps {
-		paused := p.pauses != 0
+		pauses := p.pauses
+		if p.awaited {
+			pauses.set(pausedByWindow, false)
+		}
+		paused := pauses != 0
 		if p.clientPaused == paused {
 			continue
 		}

@@ -23,6 +23,7 @@ func (c *consumer) pump() {
 		ctx, leave := c.gate.enter(c.pumping)
 		failed := c.receive(c.client.PollFetches(ctx))
 		leave()
+		c.awaitWindows(timer)
 		if !failed {
 			continue
 		}
@@ -51,8 +52,8 @@ func (c *consumer) receive(fetches kgo.Fetches) (failed bool) {
 	return failed
 }
 
-// hold pauses the partitions that the fetches bring over their window, before
-// anything else is done with them. The client sends the next fetch request as
+// hold pauses the partitions that the fetches bring to their window, before
+// anything else is done with them, apart from those that are awaited. The client sends the next fetch request as
 // soon as a fetch is taken from it, by way of three of its goroutines: if the
 // pause comes before that request is built, it asks for the rest only, and if it
 // doesn't, what it brings of the paused partitions is dropped and fetched again
@@ -68,8 +69,11 @@ func (c *consumer) hold(fetches kgo.Fetches) {
 				fetched := &topic.Partitions[k]
 				p := c.partitions[broker.TopicPartition{Topic: topic.Topic, Partition: fetched.Partition}]
 				if p != nil && p.outstanding()+len(fetched.Records) >= c.opts.PartitionWindow {
-					p.pauses.set(pausedByWindow, true)
+					c.holdLocked(p)
 					held = append(held, p)
+					if p.awaited {
+						c.awaited = append(c.awaited, p)
+					}
 				}
 			}
 		}
@@ -138,8 +142,8 @@ func (c *consumer) queueRecords(p *partition, records []*kgo.Record) {
 	p.next = step.next
 	p.queued += len(messages)
 	c.enqueueLocked(step)
-	if p.outstanding() < c.opts.PartitionWindow {
-		p.pauses.set(pausedByWindow, false)
+	if p.outstanding() < c.opts.PartitionWindow { // control records don't count
+		c.freeLocked(p)
 	}
 	c.applyPausesLocked(p)
 }
@@ -219,8 +223,10 @@ func (c *consumer) receiveFetchError(p *partition, err error) bool {
 	}
 	switch {
 	case err == nil:
-		p.failure = failure{}
-		c.reviewTroubleLocked(time.Now())
+		if p.failure.err != nil {
+			p.failure = failure{}
+			c.reviewTroubleLocked(time.Now())
+		}
 		return true
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		c.repairLocked(p)

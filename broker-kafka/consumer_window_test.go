@@ -108,3 +108,25 @@ func TestSlowSubscriptionFetchesNothingAgain(t *testing.T) {
 		assert.Less(e, counter.records.Load(), int64(total+total/4))
 	})
 }
+
+// A caller that ACKs at once isn't held up by partitions that have nothing: in
+// virtual time only waiting takes time.
+func TestFastSubscriptionIsNotHeldUpByIdlePartitions(t *testing.T) {
+	inBubble(t, 8, func(e *env) {
+		const count = 50_000
+		for i := range count / 1000 {
+			e.produce(0, 1000*i, 1000)
+		}
+		c := e.open()
+		c.pollUntil("it is assigned", func() bool { return len(c.assigned) == 8 })
+		begin := time.Now()
+		acked := 0
+		c.pollUntil("everything is there", func() bool {
+			for ; acked < len(c.messages[0]); acked++ {
+				c.ack(0, c.messages[0][acked].Position)
+			}
+			return acked == count
+		})
+		assert.Less(e, time.Since(begin), 4*fetchWait)
+	})
+}
