@@ -1,0 +1,4 @@
+// Package docs checks that what the documents say of the repository is true: the
+// tests and files that they name exist, their links lead somewhere, and the
+// settings in the README are those of the command.
+package docs
