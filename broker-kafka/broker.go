@@ -40,7 +40,7 @@ func New(opts Options) (*Broker, error) {
 	return b, nil
 }
 
-// Features: everything the contract has.
+// Features says that the backend has everything in the contract that is optional.
 func (b *Broker) Features() broker.Features {
 	return broker.Features{ExplicitPartition: true, StartLatest: true, SharedSubscriptions: true}
 }

@@ -96,7 +96,7 @@ func (b *Broker) NewProducer(ctx context.Context, opts broker.ProducerOptions) (
 }
 
 func checkProducerOptions(opts broker.ProducerOptions) error {
-	what := ""
+	var what string
 	switch {
 	case opts.Timeout < 0 || opts.Timeout > 0 && opts.Timeout < shortestProduceTimeout:
 		what = fmt.Sprintf("the produce timeout is %v: it must be at least %v, or 0 for the default", opts.Timeout, shortestProduceTimeout)

@@ -151,15 +151,17 @@ func TestTheLedgerKnowsOtherRequests(t *testing.T) {
 
 func TestWhatLosesAnAnswer(t *testing.T) {
 	for name, lose := range map[string]func(*tappedWire){
-		"we close":   func(w *tappedWire) { w.conn.Close() },
-		"they close": func(w *tappedWire) { w.peer.Close(); w.conn.Read(make([]byte, 1)) },
+		"we close":   func(w *tappedWire) { _ = w.conn.Close() },
+		"they close": func(w *tappedWire) { _ = w.peer.Close(); _, _ = w.conn.Read(make([]byte, 1)) },
 		"it ends in the middle": func(w *tappedWire) {
-			go func() { w.peer.Write([]byte{0, 0, 0, 100, 1, 2, 3}); w.peer.Close() }()
-			readFull(w.conn, 100)
+			go func() { _, _ = w.peer.Write([]byte{0, 0, 0, 100, 1, 2, 3}); _ = w.peer.Close() }()
+			_, err := readFull(w.conn, 100)
+			assert.Error(w, err)
 		},
 		"it isn't what was asked for": func(w *tappedWire) {
-			go w.peer.Write([]byte{0, 0, 0, 5, 0, 0, 0, 1, 0xff})
-			readFull(w.conn, 9)
+			go func() { _, _ = w.peer.Write([]byte{0, 0, 0, 5, 0, 0, 0, 1, 0xff}) }()
+			_, err := readFull(w.conn, 9)
+			assert.NoError(w, err)
 		},
 		"a partition is missing": func(w *tappedWire) { w.answer(produceResponse(13, nil), true, 100) },
 	} {

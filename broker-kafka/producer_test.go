@@ -47,7 +47,8 @@ func TestReceiptsSayWhereMessagesAre(t *testing.T) {
 	id := e.cluster.TopicInfo("orders").TopicID
 	for _, r := range e.records("orders") {
 		var i int
-		fmt.Sscan(string(r.Value), &i)
+		_, err := fmt.Sscan(string(r.Value), &i)
+		require.NoError(t, err)
 		receipt := answers[i].receipt
 		assert.Equal(t, r.Partition, receipt.Partition)
 		assert.True(t, r.Timestamp.Equal(receipt.Timestamp))

@@ -106,7 +106,7 @@ func TestATopicDeletedWhileProducing(t *testing.T) {
 	for _, a := range fresh {
 		topic, _, _, ok := parseMessageID(a.receipt.ID)
 		require.True(t, ok)
-		assert.Equal(t, [16]byte(id), topic)
+		assert.Equal(t, id, topic)
 		assert.NotEqual(t, old[0].receipt.ID, a.receipt.ID)
 	}
 	assert.Len(t, e.records("orders"), 21)
@@ -134,7 +134,7 @@ func TestATopicMadeAnewWhileProducing(t *testing.T) {
 		stored++
 		topic, _, _, ok := parseMessageID(a.receipt.ID)
 		require.True(t, ok)
-		require.Equal(t, [16]byte(id), topic)
+		require.Equal(t, id, topic)
 	}
 	assert.Len(t, e.records("orders"), stored)
 }

@@ -56,7 +56,7 @@ func TestEnsureTopicsCreates(t *testing.T) {
 	ids, err := e.broker.ensureTopics(t.Context(), e.client(), []string{"orders", "new"})
 	require.NoError(t, err)
 	require.Len(t, ids, 2)
-	assert.Equal(t, topicID(e.cluster.TopicInfo("new").TopicID), ids["new"])
+	assert.Equal(t, e.cluster.TopicInfo("new").TopicID, ids["new"])
 	assert.Len(t, e.cluster.PartitionInfos("new"), 3)
 
 	e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.ClusterAuthorizationFailed, Count: -1})

@@ -28,8 +28,8 @@ func holdUntilStdinCloses(dir string) {
 	if _, err := Start(Options{DataDir: dir}); err != nil {
 		os.Exit(1)
 	}
-	os.Stdout.WriteString("locked\n")
-	io.Copy(io.Discard, os.Stdin)
+	_, _ = os.Stdout.WriteString("locked\n")
+	_, _ = io.Copy(io.Discard, os.Stdin)
 	os.Exit(0)
 }
 

@@ -22,7 +22,7 @@ func lockDir(dir string) (*dirLock, error) {
 		return nil, fmt.Errorf("the data folder %s can't be locked: %w", dir, err)
 	}
 	if err := lockFile(file); err != nil {
-		file.Close()
+		_ = file.Close()
 		return nil, fmt.Errorf("the data folder %s is in use by another process, or can't be locked: "+
 			"end that process, or give this one a folder of its own: %w", dir, err)
 	}

@@ -35,12 +35,9 @@ type cluster struct {
 	topics map[string]int // that createTopic has made, and how many partitions they began with
 }
 
-func connect(t brokertest.T, brokers []string, dial Dial) *cluster {
+func connect(t brokertest.T, brokers []string) *cluster {
 	t.Helper()
 	opts := []kgo.Opt{kgo.SeedBrokers(brokers...), kgo.DisableClientMetrics(), kgo.MetadataMinAge(pause)}
-	if dial != nil {
-		opts = append(opts, kgo.Dialer(dial))
-	}
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		t.Fatalf("administering Kafka: %v", err)
@@ -120,8 +117,11 @@ func (c *cluster) deleteTopic(t brokertest.T, topic string) {
 			return err
 		}
 		return c.eachBroker(ctx, func(b *kgo.Broker) error {
-			if _, err := describe(ctx, b, topic); !errors.Is(err, errNoTopic) {
-				return fmt.Errorf("it is still there: %v", err)
+			switch _, err := describe(ctx, b, topic); {
+			case err == nil:
+				return errors.New("it is still there")
+			case !errors.Is(err, errNoTopic):
+				return err
 			}
 			return nil
 		})

@@ -50,15 +50,14 @@ func Brokers() []string {
 // OnEmbedded returns a harness that gives every check a cluster of its own, of the
 // embedded Kafka, on TCP.
 func OnEmbedded() brokertest.Harness {
-	return harness(func(t brokertest.T) brokertest.Backend { return openEmbedded(t) })
+	return harness(openEmbedded)
 }
 
 // OnKafka returns a harness for the Kafka cluster at these addresses. The checks
 // share it, and disturb nothing but their own connections, topics and groups.
 func OnKafka(brokers []string) brokertest.Harness {
 	h := harness(func(t brokertest.T) brokertest.Backend {
-		b, _ := open(t, brokers, nil)
-		return b
+		return open(t, brokers)
 	})
 	h.Cannot = map[brokertest.Capability]string{
 		brokertest.CanFailAcks: "a real Kafka can't be told to refuse a group's commits; the check runs on the embedded one",
@@ -83,7 +82,7 @@ func openEmbedded(t brokertest.T) brokertest.Backend {
 		t.Fatalf("embedded Kafka: %v", err)
 	}
 	t.Cleanup(k.Close)
-	b, _ := open(t, k.ListenAddrs(), nil)
+	b := open(t, k.ListenAddrs())
 	b.FailAcks = (&commitFaults{kafka: k, by: make(map[string]*kfake.FaultHandle)}).set
 	return b
 }
@@ -111,9 +110,9 @@ func (f *commitFaults) set(_ brokertest.T, group string, fail bool) {
 }
 
 // open opens the backend, twice, on a Kafka cluster, with a network of its own.
-func open(t brokertest.T, brokers []string, dial Dial) (brokertest.Backend, *Network) {
+func open(t brokertest.T, brokers []string) brokertest.Backend {
 	t.Helper()
-	n, c := NewNetwork(dial), connect(t, brokers, dial)
+	n, c := NewNetwork(nil), connect(t, brokers)
 	return brokertest.Backend{
 		Broker:             openBackend(t, brokers, n),
 		Another:            openBackend(t, brokers, n),
@@ -126,7 +125,7 @@ func open(t brokertest.T, brokers []string, dial Dial) (brokertest.Backend, *Net
 		BreakConsumers:     c.breakConsumers,
 		SetReachable:       func(_ brokertest.T, reachable bool) { n.SetReachable(reachable) },
 		LoseProduceAnswers: func(_ brokertest.T, lose bool) { n.LoseProduceAnswers(lose) },
-	}, n
+	}
 }
 
 func openBackend(t brokertest.T, brokers []string, n *Network) *kafka.Broker {

@@ -49,7 +49,7 @@ func (n *Network) Dial(ctx context.Context, network, address string) (net.Conn, 
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.cut {
-		under.Close()
+		_ = under.Close()
 		return nil, refused
 	}
 	n.conns[c] = struct{}{}
@@ -86,7 +86,7 @@ func (n *Network) LoseProduceAnswers(lose bool) {
 func (n *Network) closeLocked(which func(*conn) bool) {
 	for c := range n.conns {
 		if which(c) {
-			c.Conn.Close()
+			_ = c.Conn.Close()
 			delete(n.conns, c)
 		}
 	}
