@@ -45,6 +45,32 @@ func TestArchitectureNamesFilesThatExist(t *testing.T) {
 	require.Greater(t, paths, 100, "the pattern finds no paths any more")
 }
 
+var (
+	identifierInFile = regexp.MustCompile("`(\\w+)`\\s+in\\s+`([^`]+\\.go)`")
+	fileOfIdentifier = regexp.MustCompile("`([^`]+\\.go)`,?\\s+\\(?`(\\w+)`")
+)
+
+// TestArchitectureNamesIdentifiersThatExist: `name` in `file.go`, `file.go` (`name`),
+// `file.go`, `name`.
+func TestArchitectureNamesIdentifiersThatExist(t *testing.T) {
+	text, found := read(t, architecture), 0
+	check := func(file, identifier string) {
+		found++
+		files, _ := tree(t)
+		of := named(files, file)
+		require.Len(t, of, 1, file)
+		declared := regexp.MustCompile(`(?m)^(func (\([^)]*\) )?|type )` + identifier + `\b`)
+		assert.True(t, declared.MatchString(read(t, of[0])), "%s says that %s has %s", architecture, file, identifier)
+	}
+	for _, match := range identifierInFile.FindAllStringSubmatch(text, -1) {
+		check(match[2], match[1])
+	}
+	for _, match := range fileOfIdentifier.FindAllStringSubmatch(text, -1) {
+		check(match[1], match[2])
+	}
+	require.Greater(t, found, 5, "the patterns find nothing any more")
+}
+
 // named are the files and folders that a name stands for.
 func named(known []string, name string) (found []string) {
 	if slices.Contains(known, name) {
