@@ -53,6 +53,9 @@ func (b *Broker) newSession(maxMessageBytes int, dial dialFunc) (*session, error
 		kgo.MetadataMinAge(250*time.Millisecond),
 		kgo.RetryBackoffFn(retryBackoff),
 		kgo.UnknownTopicRetries(unknownTopicRetries),
+		// A broker that starts or ends behind a load balancer or a published port closes
+		// new connections at once. Messages have deadlines of their own to wait for it.
+		kgo.AlwaysRetryEOF(),
 		kgo.AllowIdempotentProduceCancellation(), // see outgoing.Done
 	)...)
 	if err != nil {
