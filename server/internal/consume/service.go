@@ -89,6 +89,8 @@ type Service struct {
 	draining      bool
 	// quiet is closed when draining and no subscription is left.
 	quiet chan struct{}
+	// drains is closed when draining begins.
+	drains chan struct{}
 }
 
 // NewService returns a service over a broker. It starts nothing.
@@ -100,14 +102,22 @@ func NewService(b broker.Broker, cfg Config) *Service {
 		budget:        budget{limit: cfg.MaxBufferedBytes},
 		subscriptions: make(map[string]*subscription),
 		quiet:         make(chan struct{}),
+		drains:        make(chan struct{}),
 	}
 }
 
 // Handle serves one Consume stream until it ends. Its error is the stream's status.
 func (s *Service) Handle(stream Stream) error {
 	request := &messageproxyv1.ConsumeRequest{}
-	if err := wire.Receive(stream, request); err != nil {
-		return s.refuse(stream, firstRequestError(err))
+	received := make(chan error, 1)
+	go func() { received <- wire.Receive(stream, request) }()
+	select {
+	case err := <-received:
+		if err != nil {
+			return s.refuse(stream, firstRequestError(err))
+		}
+	case <-s.drains: // who hasn't said anything has nothing to finish; Receive fails when this returns
+		return s.refuse(stream, shuttingDown())
 	}
 	join, invalid := parseSubscribe(request)
 	if invalid != nil {
@@ -185,6 +195,7 @@ func (s *Service) Drain(ctx context.Context) error {
 func (s *Service) startDraining() {
 	s.mu.Lock()
 	s.draining = true
+	close(s.drains)
 	if len(s.subscriptions) == 0 {
 		close(s.quiet)
 	}
