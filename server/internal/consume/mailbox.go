@@ -35,9 +35,9 @@ func (m *mailbox) wake() {
 	}
 }
 
-// take returns what has gathered and keeps spare for what comes next.
+// take returns what has gathered and keeps spare, which the caller has cleared, for
+// what comes next.
 func (m *mailbox) take(spare []coordinator.Event) []coordinator.Event {
-	clear(spare)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	events := m.events

@@ -31,8 +31,9 @@ func (o *outbox) put(item coordinator.Effect) {
 }
 
 // mergeLocked keeps what a client says wrongly, or doesn't read, from filling the
-// memory: notices about ACKs that don't count are put together, and an error that
-// is still to be sent isn't repeated.
+// memory: notices about ACKs that don't count are put together, an error that is
+// still to be sent isn't repeated, and an assignment takes the place of one that
+// nothing has followed, for it lists all partitions.
 func (o *outbox) mergeLocked(item coordinator.Effect) bool {
 	if len(o.items) == 0 {
 		return false
@@ -43,6 +44,11 @@ func (o *outbox) mergeLocked(item coordinator.Effect) bool {
 		earlier, ok := (*last).(coordinator.NotHeld)
 		if ok && len(o.items) > maxPendingNotices {
 			*last = earlier.Merge(item)
+			return true
+		}
+	case coordinator.Assignment:
+		if _, ok := (*last).(coordinator.Assignment); ok {
+			*last = item
 			return true
 		}
 	case coordinator.Trouble:
@@ -78,9 +84,9 @@ func (o *outbox) wake() {
 	}
 }
 
-// take returns what there is, and whether that is all there will ever be.
+// take returns what there is, and whether that is all there will ever be. It keeps
+// spare, which the caller has cleared, for what comes next.
 func (o *outbox) take(spare []coordinator.Effect) (items []coordinator.Effect, ended bool, err *messageproxyv1.Error) {
-	clear(spare)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	items = o.items

@@ -67,6 +67,7 @@ func (c *client) write() error {
 		if err := c.sendAll(items); err != nil {
 			return err
 		}
+		clear(items) // the next ones may be long in coming, and these refer to messages
 		c.spare = items
 		if ended {
 			return c.sendEnd(terminal)

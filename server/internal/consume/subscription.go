@@ -104,6 +104,7 @@ func (sub *subscription) turn() {
 	for _, e := range events {
 		sub.step(e)
 	}
+	clear(events) // the next turn may be long in coming, and they refer to messages
 	sub.spare = events
 	sub.account.set(sub.state.Bytes(), sub.state.Partitions())
 	sub.press(now)
