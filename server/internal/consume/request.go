@@ -2,6 +2,7 @@ package consume
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"time"
@@ -82,6 +83,9 @@ func parseSubscribe(request *messageproxyv1.ConsumeRequest) (coordinator.Join, *
 	if problem := nameProblem(subscribe.GetSubscription()); problem != "" {
 		return join, invalidArgument("subscription %s", problem)
 	}
+	if n := len(subscribe.GetClientName()); n > maxNameBytes {
+		return join, invalidArgument("client_name has %d bytes: at most %d are allowed", n, maxNameBytes)
+	}
 	if len(subscribe.GetTopics()) == 0 {
 		return join, invalidArgument("topics is empty: name at least one")
 	}
@@ -131,7 +135,7 @@ func nameProblem(name string) string {
 	case name == "":
 		return "is empty: give it a name"
 	case len(name) > maxNameBytes:
-		return "is too long: at most 249 bytes are allowed"
+		return fmt.Sprintf("is too long: at most %d bytes are allowed", maxNameBytes)
 	}
 	for _, r := range name {
 		if unicode.IsControl(r) {
