@@ -382,3 +382,38 @@ func TestWhatTheLibraryFailsWhileItIsUnderWay(t *testing.T) {
 	p.keeper.mu.Unlock()
 	require.ErrorIs(t, r.await()[0].err, broker.CodeUnknownOutcome)
 }
+
+// Messages are held behind a lost answer when the topic turns out to be another
+// one: they go there, in order, before what came later.
+func TestHeldMessagesMoveWithTheirTopic(t *testing.T) {
+	e := newProduceEnv(t, nil)
+	e.topic("orders", 1)
+	p := e.producer(broker.ProducerOptions{})
+	produce(t, p, message("orders", "first")).mustStore()
+	e.net.setDeaf(true)
+	lost := produce(t, p, message("orders", "second"))
+	e.awaitStored("orders", 2)
+	var held []*results
+	lane := p.keeper.topic("orders").opened.Load().lanes[0]
+	for !lane.blocked.Load() { // until the answer counts as overdue
+		time.Sleep(10 * time.Millisecond)
+		held = append(held, produce(t, p, message("orders", fmt.Sprint(len(held)))))
+	}
+	for range 10 {
+		held = append(held, produce(t, p, message("orders", fmt.Sprint(len(held)))))
+	}
+	require.NoError(t, e.cluster.DeleteTopic("orders"))
+	e.topic("orders", 1)
+	e.net.setDeaf(false)
+
+	require.ErrorIs(t, lost.await()[0].err, broker.CodeUnknownOutcome)
+	var want []string
+	for i, r := range held {
+		if r.await()[0].err == nil {
+			want = append(want, fmt.Sprint(i))
+		}
+	}
+	assert.GreaterOrEqual(t, len(want), 10, "the held ones")
+	produce(t, p, message("orders", "last")).mustStore()
+	assert.Equal(t, append(want, "last"), e.stored("orders")[0])
+}
