@@ -17,15 +17,17 @@ const chunkMessages = 32
 // read is the stream's reader.
 func (s *stream) read() {
 	for s.mayReceive() {
-		var request messageproxyv1.ProduceRequest
-		if err := wire.Receive(s.client, &request); err != nil {
+		request, err := wire.ReceivePieces(s.client)
+		if err != nil {
 			s.endReading(err)
 			return
 		}
 		if !s.begin() {
 			return // nothing of the request is stored, nor answered
 		}
-		s.feed(request.GetMessages())
+		for messages := range request {
+			s.feed(messages)
+		}
 		s.finish()
 	}
 }

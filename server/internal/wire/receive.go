@@ -8,7 +8,8 @@ import (
 )
 
 // DecodeError says that a request has been received and can't be decoded: it
-// isn't protobuf of its type, or has a string that isn't valid UTF-8.
+// isn't protobuf of its type, has a string that isn't valid UTF-8, or would take too
+// much memory.
 type DecodeError struct {
 	// Err is what the decoder says. It quotes nothing of the request but the names
 	// of fields.
@@ -49,7 +50,9 @@ type frame struct {
 
 // Unmarshal decodes the request. It copies what it needs of data.
 func (f *frame) Unmarshal(data []byte) error {
-	f.err = proto.Unmarshal(data, f.request)
+	if f.err = checkParts(data); f.err == nil {
+		f.err = proto.Unmarshal(data, f.request)
+	}
 	return nil
 }
 
