@@ -42,6 +42,7 @@ func TestSeveralClientsConsumeEverythingOnce(t *testing.T) {
 // Workers join and leave while messages flow: each message is handled once, in
 // order, and what is in flight stays with its holder.
 func TestJoinAndLeaveUnderLoad(t *testing.T) {
+	t.Parallel()
 	const partitions, n = 6, 1500
 	a := newAdmin(t, sharedKafka.Brokers())
 	topic, sub := a.createTopic(partitions), unique(t, "sub")
@@ -76,6 +77,7 @@ func TestJoinAndLeaveUnderLoad(t *testing.T) {
 // A partition that moves leaves what is in flight with its holder: the new owner
 // waits for it, the other partitions don't.
 func TestInFlightMessagesStayWhereTheyAre(t *testing.T) {
+	t.Parallel()
 	const partitions, n = 2, 5
 	a := newAdmin(t, sharedKafka.Brokers())
 	topic, sub := a.createTopic(partitions), unique(t, "sub")
@@ -100,6 +102,7 @@ func TestInFlightMessagesStayWhereTheyAre(t *testing.T) {
 // The position in Kafka never passes the first unACKed message, and moves on when
 // that is ACKed.
 func TestPositionNeverPassesTheFirstUnackedMessage(t *testing.T) {
+	t.Parallel()
 	const n = 100
 	a := newAdmin(t, sharedKafka.Brokers())
 	topic, sub := a.createTopic(1), unique(t, "sub")
@@ -119,6 +122,7 @@ func TestPositionNeverPassesTheFirstUnackedMessage(t *testing.T) {
 }
 
 func TestClientAndPartitionWindowsFromOutside(t *testing.T) {
+	t.Parallel()
 	const n = 10_000
 	a := newAdmin(t, sharedKafka.Brokers())
 	topic, sub := a.createTopic(1), unique(t, "sub")
@@ -150,6 +154,7 @@ func TestClientAndPartitionWindowsFromOutside(t *testing.T) {
 }
 
 func TestStuckClientIsDisconnectedAndItsMessagesGoOn(t *testing.T) {
+	t.Parallel()
 	const n = 20
 	a := newAdmin(t, sharedKafka.Brokers())
 	topic, sub := a.createTopic(1), unique(t, "sub")
@@ -227,6 +232,7 @@ func TestHeaderKeysThatAreNotUTF8(t *testing.T) {
 }
 
 func TestConsumeUnknownTopic(t *testing.T) {
+	t.Parallel()
 	p := startProxy(t, sharedKafka.Brokers(), nil)
 	name := unique(t, "nowhere")
 	err := connect(t, p.addr).Subscription(unique(t, "sub"), name).Consume(t.Context(),

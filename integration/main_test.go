@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"flag"
 	"os"
 	"testing"
 
@@ -11,5 +12,20 @@ import (
 var sharedKafka *kafkacontainer.Kafka
 
 func TestMain(m *testing.M) {
-	os.Exit(kafkacontainer.RunTests(m, kafkacontainer.Options{}, &sharedKafka))
+	runManyAtOnce()
+	code := kafkacontainer.RunTests(m, kafkacontainer.Options{}, &sharedKafka)
+	removePrograms()
+	os.Exit(code)
+}
+
+// runManyAtOnce has more tests run in parallel than there are cores, unless the
+// command line says how many: they wait more than they work.
+func runManyAtOnce() {
+	flag.Parse()
+	const parallel = "test.parallel"
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == parallel })
+	if !chosen {
+		_ = flag.Set(parallel, "16") // fails for text that is no number
+	}
 }

@@ -120,6 +120,7 @@ func TestLargeMessages(t *testing.T) {
 
 // Bad messages fail by themselves, with the reason, and hold up no others.
 func TestProduceBadInput(t *testing.T) {
+	t.Parallel()
 	a := newAdmin(t, sharedKafka.Brokers())
 	topic := a.createTopic(1)
 	p := startProxy(t, sharedKafka.Brokers(), nil)
