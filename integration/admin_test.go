@@ -16,9 +16,10 @@ import (
 
 // admin looks at Kafka from outside the proxy.
 type admin struct {
-	t      *testing.T
-	client *kgo.Client
-	kadm   *kadm.Client
+	t       *testing.T
+	brokers []string
+	client  *kgo.Client
+	kadm    *kadm.Client
 }
 
 func newAdmin(t *testing.T, brokers []string) *admin {
@@ -26,7 +27,7 @@ func newAdmin(t *testing.T, brokers []string) *admin {
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
-	return &admin{t, client, kadm.NewClient(client)}
+	return &admin{t, brokers, client, kadm.NewClient(client)}
 }
 
 var lastName atomic.Int64
@@ -84,6 +85,7 @@ func (a *admin) committed(subscription, topic string) map[int32]int64 {
 	a.t.Helper()
 	offsets, err := a.kadm.FetchOffsets(a.ctx(), subscription)
 	require.NoError(a.t, err)
+	require.NoError(a.t, offsets.Error())
 	positions := make(map[int32]int64)
 	for p, o := range offsets[topic] {
 		if o.At >= 0 {
@@ -115,6 +117,7 @@ func (a *admin) ends(topic string) map[int32]int64 {
 	a.t.Helper()
 	listed, err := a.kadm.ListEndOffsets(a.ctx(), topic)
 	require.NoError(a.t, err)
+	require.NoError(a.t, listed.Error())
 	ends := make(map[int32]int64)
 	listed.Each(func(o kadm.ListedOffset) { ends[o.Partition] = o.Offset })
 	return ends
@@ -143,6 +146,18 @@ func readAll(t *testing.T, brokers []string, topic string, ends map[int32]int64)
 		})
 	}
 	return records
+}
+
+// values returns the values in each partition of a topic, in order.
+func (a *admin) values(topic string, ends map[int32]int64) map[int32][]string {
+	a.t.Helper()
+	values := make(map[int32][]string)
+	for p, records := range readAll(a.t, a.brokers, topic, ends) {
+		for _, r := range records {
+			values[p] = append(values[p], string(r.Value))
+		}
+	}
+	return values
 }
 
 // eventually waits for something that Kafka or another process does, which gives no

@@ -1,9 +1,7 @@
 package integration_test
 
 import (
-	"errors"
-	"fmt"
-	"sync"
+	"context"
 	"testing"
 	"time"
 
@@ -13,14 +11,34 @@ import (
 	messageproxy "github.com/messageproxy/messageproxy/sdk/go"
 )
 
-// Kafka stops and starts under load: every client is told, streams stay up, the
-// proxy recovers, and nothing that was accepted is lost.
-func TestKafkaStopsAndStartsUnderLoad(t *testing.T) {
+// toldWithin is how soon every client hears of the broker's trouble (C9), and some
+// time for a busy machine.
+const toldWithin = 10*time.Second + 2*time.Second
+
+// Kafka freezes, and later stops and starts, under load: every client is told,
+// streams stay up, the proxy recovers, and nothing that was accepted is lost. The
+// outages are shorter than the produce timeout, so every message is stored.
+func TestKafkaOutagesUnderLoad(t *testing.T) {
+	t.Parallel()
 	kafka, err := kafkacontainer.Start(t.Context(), kafkacontainer.Options{})
 	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, kafka.Terminate(context.Background())) })
+	p := startProxy(t, kafka.Brokers(), func(c *proxyConfig) { c.server.Produce.Timeout = 2 * patience })
+	t.Run("frozen", func(t *testing.T) {
+		testOutage(t, kafka, p,
+			func() { require.NoError(t, kafka.Pause(t.Context())) },
+			func() { require.NoError(t, kafka.Unpause(t.Context())) })
+	})
+	t.Run("stopped", func(t *testing.T) {
+		testOutage(t, kafka, p,
+			func() { require.NoError(t, kafka.Stop(t.Context())) },
+			func() { require.NoError(t, kafka.Start(t.Context())) })
+	})
+}
+
+func testOutage(t *testing.T, kafka *kafkacontainer.Kafka, p *proxy, begin, end func()) {
 	a := newAdmin(t, kafka.Brokers())
 	topic, sub := a.createTopic(4), unique(t, "sub")
-	p := startProxy(t, kafka.Brokers(), nil)
 	client := connect(t, p.addr)
 	rec := newRecorder()
 	workers := []*worker{
@@ -30,41 +48,36 @@ func TestKafkaStopsAndStartsUnderLoad(t *testing.T) {
 	load := startLoad(t, client, topic)
 	rec.awaitHandled(t, patience, 1000)
 
-	require.NoError(t, kafka.Stop(t.Context()))
-	stopped := time.Now()
+	begin()
+	began := time.Now()
 	for _, w := range workers {
-		w.awaitEvent(patience, "CONSUME_FAILED", isTrouble(messageproxy.CodeConsumeFailed))
+		w.awaitEvent(toldWithin, "CONSUME_FAILED", isTrouble(messageproxy.CodeConsumeFailed))
 	}
-	t.Logf("every client was told within %v of Kafka's end", time.Since(stopped))
-	require.NoError(t, kafka.Start(t.Context()))
-	for _, w := range workers {
+	t.Logf("every client was told within %v", time.Since(began))
+	late := consume(t, client, sub, []string{topic}, rec.handler("late", nil))
+	late.awaitEvent(toldWithin, "CONSUME_FAILED", isTrouble(messageproxy.CodeConsumeFailed))
+	end()
+	ended := time.Now()
+	for _, w := range append(workers, late) {
 		w.awaitEvent(patience, "recovery", isRecovery(messageproxy.CodeConsumeFailed))
 	}
+	t.Logf("every client knew of the recovery within %v", time.Since(ended))
 	load.awaitStored(patience, 1000)
 	load.stop()
+	require.Zero(t, load.count(notStored)+load.count(unknown), "producers wait, and are not troubled")
+	requireNothingLost(t, a, topic, sub, load, rec)
+}
 
-	stored := make(map[string]bool)
-	for _, records := range readAll(t, kafka.Brokers(), topic, a.ends(topic)) {
-		for _, r := range records {
-			stored[string(r.Value)] = true
-		}
-	}
-	for _, value := range load.stored() {
-		require.True(t, stored[value], "%s has a receipt", value)
-	}
-	for _, value := range load.failed() {
-		require.False(t, stored[value], "%s was told not to be stored", value)
-	}
-	rec.await(t, patience, "everything in the topic is handled", func(ds []delivery) bool {
-		handled := make(map[string]bool)
-		for _, d := range ds {
-			if d.end {
-				handled[d.value] = true
-			}
-		}
-		return len(handled) == len(stored)
-	})
-	eventually(t, patience, func() bool { return a.committedSum(sub, topic) == sum(a.ends(topic)) }, "everything is committed")
+// requireNothingLost checks that the topic holds what the outcomes say, and that
+// all of it is handled, in order, and committed.
+func requireNothingLost(t *testing.T, a *admin, topic, subscription string, load *load, rec *recorder) {
+	t.Helper()
+	ends := a.ends(topic)
+	values := a.values(topic, ends)
+	load.requireTruth(values)
+	rec.awaitHandled(t, patience, int(sum(ends)))
+	rec.requireOrder(t, values)
+	eventually(t, patience, func() bool { return a.committedSum(subscription, topic) == sum(ends) }, "everything is committed")
 }
 
 func sum(ends map[int32]int64) (total int64) {
@@ -72,88 +85,4 @@ func sum(ends map[int32]int64) (total int64) {
 		total += end
 	}
 	return total
-}
-
-// load produces without end, and notes the results.
-type load struct {
-	t    *testing.T
-	quit chan struct{}
-	done chan struct{}
-
-	mu       sync.Mutex
-	receipts []string
-	failures []string
-	changed  chan struct{}
-}
-
-func startLoad(t *testing.T, client *messageproxy.Client, topic string) *load {
-	l := &load{t: t, quit: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{}, 1)}
-	go func() {
-		defer close(l.done)
-		for i := 0; ; i++ {
-			select {
-			case <-l.quit:
-				_ = client.Flush(t.Context())
-				return
-			case <-time.After(200 * time.Microsecond):
-				value := fmt.Sprintf("load-%d", i)
-				client.ProduceAsync(t.Context(), &messageproxy.Message{
-					Topic: topic, Key: fmt.Appendf(nil, "%d", i%100), Value: []byte(value),
-				}, func(_ messageproxy.Receipt, err error) { l.note(value, err) })
-			}
-		}
-	}()
-	t.Cleanup(l.stop)
-	return l
-}
-
-func (l *load) note(value string, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case err == nil:
-		l.receipts = append(l.receipts, value)
-	case !errors.Is(err, messageproxy.ErrUnknownOutcome):
-		l.failures = append(l.failures, value)
-	}
-	select {
-	case l.changed <- struct{}{}:
-	default:
-	}
-}
-
-// awaitStored waits for n more receipts.
-func (l *load) awaitStored(within time.Duration, n int) {
-	l.t.Helper()
-	deadline := time.NewTimer(within)
-	defer deadline.Stop()
-	goal := len(l.stored()) + n
-	for len(l.stored()) < goal {
-		select {
-		case <-l.changed:
-		case <-deadline.C:
-			require.FailNow(l.t, "waited in vain", "for %d messages to be stored", n)
-		}
-	}
-}
-
-func (l *load) stop() {
-	select {
-	case <-l.quit:
-	default:
-		close(l.quit)
-	}
-	<-l.done
-}
-
-func (l *load) stored() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return append([]string(nil), l.receipts...)
-}
-
-func (l *load) failed() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return append([]string(nil), l.failures...)
 }

@@ -131,8 +131,35 @@ func (r *recorder) requireOrderOnce(t *testing.T, partitions int32, n int) {
 	}
 }
 
-// requireOrder checks at-least-once: within each partition, a worker's first
-// sight of messages is in order, and every message was handled.
+// requireOrder checks at-least-once: of the messages of each partition of a topic,
+// whose values these are, none was handed over before those before it were handled,
+// and all were handled.
+func (r *recorder) requireOrder(t *testing.T, values map[int32][]string) {
+	t.Helper()
+	handled := make(map[int32]int) // of each partition, all before this one
+	done := make(map[string]bool)
+	place := make(map[string]int)
+	for _, partition := range values {
+		for i, value := range partition {
+			place[value] = i
+		}
+	}
+	for i, d := range r.all() {
+		if d.end {
+			done[d.value] = true
+			for all := values[d.partition]; handled[d.partition] < len(all) && done[all[handled[d.partition]]]; {
+				handled[d.partition]++
+			}
+			continue
+		}
+		require.LessOrEqual(t, place[d.value], handled[d.partition], "call %d: %s got %s of partition %d too early", i, d.worker, d.value, d.partition)
+	}
+	for p, all := range values {
+		require.Equal(t, len(all), handled[p], "partition %d: all are handled", p)
+	}
+}
+
+// requireAllHandled checks that every message of fill(partitions, n) was handled.
 func (r *recorder) requireAllHandled(t *testing.T, partitions int32, n int) {
 	t.Helper()
 	handled := make(map[string]bool)
