@@ -1,3 +1,8 @@
+//go:build realkafka
+
+// These tests need a real Kafka, named in MESSAGEPROXY_TEST_KAFKA; the module
+// integration runs them against one of its own.
+
 package kafka_test
 
 import (
@@ -29,9 +34,7 @@ type realKafka struct {
 func onRealKafka(t *testing.T) *realKafka {
 	t.Helper()
 	brokers := kafkatest.Brokers()
-	if len(brokers) == 0 {
-		t.Skipf("no Kafka is named in %s", kafkatest.EnvBrokers)
-	}
+	require.NotEmpty(t, brokers, "name a Kafka in %s", kafkatest.EnvBrokers)
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.DisableClientMetrics())
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
@@ -100,7 +103,7 @@ func outgoing(topic, key, value string) *broker.OutgoingMessage {
 
 // What Kafka refuses for its own sake it refuses with everything in the batch; so
 // nothing of that may get there.
-func TestWhatKafkaRefusesCostsNoOther(t *testing.T) {
+func TestRealKafkaRefusalsCostNoOther(t *testing.T) {
 	k := onRealKafka(t)
 	topic := k.topic(map[string]string{"cleanup.policy": "compact", "max.message.bytes": "200000"})
 	var messages []*broker.OutgoingMessage
@@ -132,7 +135,7 @@ func TestWhatKafkaRefusesCostsNoOther(t *testing.T) {
 }
 
 // The largest message that the topic takes is stored, the next larger one isn't.
-func TestTheLargestMessage(t *testing.T) {
+func TestRealKafkaTakesTheLargestMessage(t *testing.T) {
 	k := onRealKafka(t)
 	topic := k.topic(map[string]string{"max.message.bytes": "100000"})
 	largest := 0
@@ -152,7 +155,7 @@ func TestTheLargestMessage(t *testing.T) {
 	assert.Greater(t, largest, 99_900)
 }
 
-func TestReceiptsHaveTheTimeThatKafkaStamps(t *testing.T) {
+func TestRealKafkaStampsReceipts(t *testing.T) {
 	k := onRealKafka(t)
 	topic := k.topic(map[string]string{"message.timestamp.type": "LogAppendTime"})
 	var messages []*broker.OutgoingMessage
