@@ -166,6 +166,9 @@ func (c *testConsumer) pollUntil(what string, done func() bool) {
 	ctx, cancel := context.WithTimeout(c.env.Context(), time.Minute)
 	defer cancel()
 	for !done() {
+		if c.err != nil && !broker.IsRetryable(c.err) {
+			require.FailNow(c.env, "it fails for good", "waiting until %s: %v", what, c.err)
+		}
 		err := c.poll(ctx)
 		require.NoError(c.env, ctx.Err(), "waiting until "+what)
 		if err != nil {
