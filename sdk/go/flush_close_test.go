@@ -2,6 +2,7 @@ package messageproxy_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,6 +100,7 @@ func TestOptionsThatAreNotValidAreRefused(t *testing.T) {
 	for name, opt := range map[string]messageproxy.Option{
 		"WithLogger":           messageproxy.WithLogger(nil),
 		"WithClientName":       messageproxy.WithClientName("\xff"),
+		"more than 512":        messageproxy.WithClientName(strings.Repeat("x", 513)),
 		"WithMaxMessageBytes":  messageproxy.WithMaxMessageBytes(0),
 		"WithReconnectBackoff": messageproxy.WithReconnectBackoff(time.Second, time.Millisecond),
 		"WithMaxOutstanding":   messageproxy.WithMaxOutstanding(0, 1),

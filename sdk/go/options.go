@@ -55,6 +55,8 @@ func (c *clientConfig) validate() error {
 		return optionError("WithLogger", "the logger is nil; leave the option out to discard the log")
 	case !utf8.ValidString(c.name):
 		return optionError("WithClientName", fmt.Sprintf("%q is not valid UTF-8", c.name))
+	case len(c.name) > 512:
+		return optionError("WithClientName", fmt.Sprintf("the name has %d bytes, more than 512", len(c.name)))
 	case c.maxMessageBytes < 1 || c.maxMessageBytes > 1<<30:
 		return optionError("WithMaxMessageBytes", fmt.Sprintf("%d is not between 1 and 1 GiB", c.maxMessageBytes))
 	case c.minBackoff <= 0 || c.maxBackoff < c.minBackoff:
@@ -92,8 +94,8 @@ func WithLogger(logger *slog.Logger) Option {
 	return func(c *clientConfig) { c.logger = logger }
 }
 
-// WithClientName names this client in the logs and metrics of the server. Need
-// not be unique. Default: the host's name.
+// WithClientName names this client in the logs and metrics of the server, in at
+// most 512 bytes. Need not be unique. Default: the host's name.
 func WithClientName(name string) Option {
 	return func(c *clientConfig) { c.name = name }
 }

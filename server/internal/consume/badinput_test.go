@@ -60,7 +60,7 @@ func TestBadInput(t *testing.T) {
 		"no name":       {[]*messageproxyv1.ConsumeRequest{subscribeRequest(func(r subscribe) { r.Subscription = "" })}, invalid, "subscription is empty"},
 		"long name":     {[]*messageproxyv1.ConsumeRequest{subscribeRequest(func(r subscribe) { r.Subscription = strings.Repeat("x", 300) })}, invalid, "too long"},
 		"control":       {[]*messageproxyv1.ConsumeRequest{subscribeRequest(func(r subscribe) { r.Subscription = "a\nb" })}, invalid, "control characters"},
-		"client name":   {[]*messageproxyv1.ConsumeRequest{subscribeRequest(func(r subscribe) { r.ClientName = strings.Repeat("x", 250) })}, invalid, "client_name has 250 bytes"},
+		"client name":   {[]*messageproxyv1.ConsumeRequest{subscribeRequest(func(r subscribe) { r.ClientName = strings.Repeat("x", 513) })}, invalid, "client_name has 513 bytes"},
 		"no topics":     {[]*messageproxyv1.ConsumeRequest{subscribeRequest(func(r subscribe) { r.Topics = nil })}, invalid, "topics is empty"},
 		"empty topic":   {[]*messageproxyv1.ConsumeRequest{subscribeRequest(func(r subscribe) { r.Topics = []string{"t", ""} })}, invalid, "topics[1]"},
 		"many topics":   {[]*messageproxyv1.ConsumeRequest{subscribeRequest(func(r subscribe) { r.Topics = make([]string, 2000) })}, invalid, "at most"},

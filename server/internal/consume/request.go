@@ -18,8 +18,9 @@ import (
 
 // The limits of what a subscribe request may name.
 const (
-	maxNameBytes = 249
-	maxTopics    = 1000
+	maxNameBytes       = 249
+	maxClientNameBytes = 512 // every log line about the client repeats it
+	maxTopics          = 1000
 )
 
 func invalidArgument(format string, args ...any) *messageproxyv1.Error {
@@ -83,8 +84,8 @@ func parseSubscribe(request *messageproxyv1.ConsumeRequest) (coordinator.Join, *
 	if problem := nameProblem(subscribe.GetSubscription()); problem != "" {
 		return join, invalidArgument("subscription %s", problem)
 	}
-	if n := len(subscribe.GetClientName()); n > maxNameBytes {
-		return join, invalidArgument("client_name has %d bytes: at most %d are allowed", n, maxNameBytes)
+	if n := len(subscribe.GetClientName()); n > maxClientNameBytes {
+		return join, invalidArgument("client_name has %d bytes: at most %d are allowed", n, maxClientNameBytes)
 	}
 	if len(subscribe.GetTopics()) == 0 {
 		return join, invalidArgument("topics is empty: name at least one")
