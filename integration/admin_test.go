@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -11,7 +12,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // admin looks at Kafka from outside the proxy.
@@ -45,7 +48,40 @@ func (a *admin) createTopic(partitions int32) string {
 	name := unique(a.t, "topic")
 	_, err := a.kadm.CreateTopic(a.ctx(), partitions, 1, map[string]*string{"max.message.bytes": kadm.StringPtr("33554432")}, name)
 	require.NoError(a.t, err)
+	a.awaitTopic(name)
 	return name
+}
+
+// ensureTopic creates a topic that a Kafka that is kept between runs may have.
+func (a *admin) ensureTopic(name string, partitions int32) {
+	a.t.Helper()
+	_, err := a.kadm.CreateTopic(a.ctx(), partitions, 1, nil, name)
+	if !errors.Is(err, kerr.TopicAlreadyExists) {
+		require.NoError(a.t, err)
+	}
+	a.awaitTopic(name)
+}
+
+// awaitTopic waits until clients see a topic: its creation ends when Kafka's
+// controller knows it, and brokers, the same process or not, learn of it later.
+func (a *admin) awaitTopic(name string) {
+	a.t.Helper()
+	request := kmsg.NewPtrMetadataRequest()
+	topic := kmsg.NewMetadataRequestTopic()
+	topic.Topic = &name
+	request.Topics = append(request.Topics, topic)
+	eventually(a.t, patience, func() bool {
+		response, err := request.RequestWith(a.ctx(), a.client)
+		if err != nil || len(response.Topics) != 1 || response.Topics[0].ErrorCode != 0 {
+			return false
+		}
+		for _, p := range response.Topics[0].Partitions {
+			if p.ErrorCode != 0 {
+				return false
+			}
+		}
+		return true
+	}, "the topic is there")
 }
 
 func (a *admin) ctx() context.Context {

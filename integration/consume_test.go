@@ -82,10 +82,10 @@ func TestInFlightMessagesStayWhereTheyAre(t *testing.T) {
 	a := newAdmin(t, sharedKafka.Brokers())
 	topic, sub := a.createTopic(partitions), unique(t, "sub")
 	p := startProxy(t, sharedKafka.Brokers(), nil)
-	first, second := subscribeRaw(t, rawClient(t, p.addr), sub, topic), (*rawConsumer)(nil)
+	first := subscribeRaw(t, rawClient(t, p.addr), sub, topic)
 	a.fill(topic, partitions, n)
 	first.awaitMessages(patience, partitions*n)
-	second = subscribeRaw(t, rawClient(t, p.addr), sub, topic)
+	second := subscribeRaw(t, rawClient(t, p.addr), sub, topic)
 	second.awaitAssigned(patience, 1)
 	moved := second.assigned()[0]
 	a.fill(topic, partitions, 1)

@@ -1,7 +1,6 @@
 package integration_test
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -9,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // The programs of sdk/examples work as their users run them: orders are produced,
@@ -99,14 +97,5 @@ func (o *orders) note(found map[string]bool, lines []string) {
 		if m := o.pattern.FindStringSubmatch(line); m != nil {
 			found[m[1]] = true
 		}
-	}
-}
-
-// ensureTopic creates a topic that a Kafka that is kept between runs may have.
-func (a *admin) ensureTopic(name string, partitions int32) {
-	a.t.Helper()
-	_, err := a.kadm.CreateTopic(a.ctx(), partitions, 1, nil, name)
-	if !errors.Is(err, kerr.TopicAlreadyExists) {
-		require.NoError(a.t, err)
 	}
 }

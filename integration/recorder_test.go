@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	messageproxy "github.com/messageproxy/messageproxy/sdk/go"
@@ -202,7 +203,7 @@ func consume(t *testing.T, client *messageproxy.Client, subscription string, top
 		defer close(w.done)
 		w.err = client.Subscription(subscription, topics...).Consume(ctx, handler, opts...)
 	}()
-	t.Cleanup(func() { w.stop() })
+	t.Cleanup(func() { assert.NoError(t, w.stop(), "consuming ends in good order") })
 	return w
 }
 
