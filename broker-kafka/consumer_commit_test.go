@@ -226,3 +226,34 @@ func TestUnknownMemberRejoins(t *testing.T) {
 		assert.EqualValues(e, 3, e.committed(0))
 	})
 }
+
+// A commit has the leader epoch of the message at its position, or of the last
+// one before it, so that a log that is cut off shows and one that isn't doesn't.
+func TestCommitsCarryLeaderEpochs(t *testing.T) {
+	inBubble(t, 1, func(e *env) {
+		c := e.open()
+		var epochs []int32
+		for i := range 4 {
+			require.NoError(e, e.cluster.MoveTopicPartition(testTopic, 0, int32((i+1)%2)))
+			epochs = append(epochs, e.cluster.PartitionInfo(testTopic, 0).Epoch)
+			e.produce(0, 2*i, 2)
+		}
+		require.NotEqual(e, epochs[0], epochs[1])
+		c.pollMessages(0, 8)
+		for i := range uint64(8) {
+			c.ack(0, i)
+			c.pollFor(2 * DefaultCommitInterval)
+			offsets, err := e.admin.FetchOffsets(e.Context(), "billing")
+			require.NoError(e, err)
+			o, _ := offsets.Lookup(testTopic, 0)
+			assert.EqualValues(e, i+1, o.At)
+			assert.Equal(e, epochs[min(i+1, 7)/2], o.LeaderEpoch, "at %d", o.At)
+		}
+		c.close()
+		e.produce(0, 8, 2)
+		c = e.open()
+		c.pollMessages(0, 2)
+		assert.Equal(e, numbers(8, 2), values(c.messages[0]))
+		assert.Empty(e, eventsOf[broker.EventLost](c))
+	}, kfake.NumBrokers(2), kfake.Ports(9092, 9093))
+}

@@ -236,3 +236,37 @@ func checkOrder(ctx context.Context, e *env, c *testConsumer, seen map[int32]map
 		}
 	}
 }
+
+// What was fetched and not returned yet goes to the partition's next owner, and
+// not to the caller who could only hold it up.
+func TestQueuedMessagesOfARevokedPartitionAreNotReturned(t *testing.T) {
+	inBubble(t, 2, func(e *env) {
+		a := e.open()
+		a.pollUntil("it is assigned", func() bool { return len(a.assigned) == 2 })
+		e.produce(0, 0, 10)
+		e.produce(1, 0, 10)
+		time.Sleep(time.Second) // fetched
+		b := e.open()
+		time.Sleep(DefaultSessionTimeout / 2) // told by a heartbeat, and revoked
+		a.pollUntil("the revocation is told", func() bool { return len(eventsOf[broker.EventRevoking](a)) == 1 })
+		moving := eventsOf[broker.EventRevoking](a)[0].Partitions[0].Partition
+		assert.Empty(e, a.messages[moving])
+		assert.Len(e, a.messages[1-moving], 10)
+		a.Release(tp(moving))
+		pollBoth(e, a, b, "the other one has it", func() bool { return len(b.messages[moving]) == 10 })
+	})
+}
+
+func TestQueuedMessagesOfALostPartitionAreNotReturned(t *testing.T) {
+	inBubble(t, 1, func(e *env) {
+		c := e.open()
+		c.pollUntil("it is assigned", func() bool { return len(c.assigned) == 1 })
+		e.produce(0, 0, 10)
+		time.Sleep(time.Second) // fetched
+		e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.UnknownMemberID, TopLevel: true})
+		time.Sleep(20 * time.Second) // lost, and assigned again
+		c.pollMessages(0, 10)
+		c.pollFor(time.Second)
+		assert.Equal(e, numbers(0, 10), values(c.messages[0]), "once")
+	})
+}

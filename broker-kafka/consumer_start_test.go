@@ -141,3 +141,28 @@ func TestStartEarliestCommitsNothingByItself(t *testing.T) {
 		assert.Equal(e, kadm.OffsetResponses{}, offsets)
 	})
 }
+
+// The group is joined again before the start is written down: the subscription
+// begins where it was to begin at first.
+func TestStartLatestStaysWhileTheGroupIsJoinedAgain(t *testing.T) {
+	inBubble(t, 1, func(e *env) {
+		e.produce(0, 0, 10)
+		handle := e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.CoordinatorNotAvailable, Count: -1})
+		c := e.open(fromLatest)
+		c.pollFor(5 * time.Second)
+		e.produce(0, 10, 3)
+		joins := c.commits.joins
+		c.client.ForceRebalance()
+		c.pollUntil("it has joined again", func() bool {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return c.commits.joins > joins
+		})
+		handle.Remove()
+		c.pollMessages(0, 3)
+		assert.Equal(e, numbers(10, 3), values(c.messages[0]))
+		c.ackAll(0)
+		c.pollFor(2 * DefaultCommitInterval)
+		assert.EqualValues(e, 13, e.committed(0))
+	})
+}
