@@ -75,16 +75,13 @@ func (s *State) reviewOldest(c *client) {
 		c.spans = c.spans[1:]
 	}
 	if moved {
-		c.oldestSince = s.now
-		if len(c.spans) > 0 {
-			s.nextTimeout = min(s.nextTimeout, s.now+c.ackTimeout)
-		}
+		c.oldestSince = s.now // later than before, so nextTimeout is still right
 	}
 }
 
 func (sp *span) isUnacked(c *client, number uint64) bool {
 	p := sp.partition
-	return !p.gone && p.holder == c && p.backlog.isUnacked(number)
+	return p.holder == c && p.backlog.isUnacked(number)
 }
 
 // dropAckedSpans forgets what is ACKed behind a first message that isn't: without
@@ -92,7 +89,7 @@ func (sp *span) isUnacked(c *client, number uint64) bool {
 // as its timeout lasts.
 func (c *client) dropAckedSpans() {
 	c.spans = slices.DeleteFunc(c.spans, func(sp span) bool {
-		return sp.partition.gone || sp.partition.holder != c || sp.to <= sp.partition.first
+		return sp.partition.holder != c || sp.to <= sp.partition.first
 	})
 	c.spans = slices.Grow(c.spans, len(c.spans)+8) // half of it free: the scan is paid for by what is added
 }

@@ -75,7 +75,8 @@ type OpenConsumer struct{ Spec Spec }
 // OpenFailed if it had never opened.
 type CloseConsumer struct{}
 
-// AckMessages makes ACKs durable. IDs is valid until the next Step.
+// AckMessages makes ACKs durable. IDs is valid until the next Step or
+// Settle.
 type AckMessages struct{ IDs []broker.MessageID }
 
 // ReleasePartition answers the broker's wish for a partition.

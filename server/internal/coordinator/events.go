@@ -7,7 +7,8 @@ import (
 	"github.com/messageproxy/messageproxy/broker"
 )
 
-// ClientID names one stream of one client. Numbers are never used again.
+// ClientID names one stream of one client. Numbers begin at 1 and are never used
+// again.
 type ClientID uint64
 
 // Spec is what all clients of a subscription must agree on.

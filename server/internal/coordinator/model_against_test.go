@@ -20,7 +20,12 @@ func TestStateAgainstModel(t *testing.T) {
 		cfg := drawConfig(t)
 		d := &driver{t: t, state: New(cfg), model: newModel(cfg), broker: newFakeBroker(t)}
 		d.broker.large = cfg.MaxUnackedMessages > 100
-		for range rapid.IntRange(30, 150).Draw(t, "turns") {
+		turns := 30 + upTo(120).Draw(t, "turns")
+		drain := 2 * upTo(turns).Draw(t, "drain") // or never
+		for i := range turns {
+			if i == drain {
+				d.step(Drain{})
+			}
 			d.turn()
 		}
 	})
@@ -29,12 +34,12 @@ func TestStateAgainstModel(t *testing.T) {
 func drawConfig(t *rapid.T) Config {
 	cfg := Config{
 		Subscription:       "s",
-		MaxUnackedMessages: rapid.IntRange(1, 8).Draw(t, "window"),
-		MaxUnackedBytes:    int64(rapid.IntRange(1, 60).Draw(t, "byte window")),
-		AckTimeout:         time.Duration(rapid.IntRange(1, 6).Draw(t, "timeout")) * 500 * time.Millisecond,
+		MaxUnackedMessages: 1 + upTo(7).Draw(t, "window"),
+		MaxUnackedBytes:    []int64{1, 5, 10, 20, 60}[upTo(4).Draw(t, "byte window")],
+		AckTimeout:         time.Duration(1+upTo(5).Draw(t, "timeout")) * 500 * time.Millisecond,
 		MaxAckTimeout:      4 * time.Second,
 	}
-	if rapid.IntRange(0, 5).Draw(t, "large") == 5 {
+	if upTo(5).Draw(t, "large") == 5 {
 		cfg.MaxUnackedMessages, cfg.MaxUnackedBytes = 300, 2000
 	}
 	return cfg
@@ -55,9 +60,7 @@ type driver struct {
 func (d *driver) turn() {
 	for range 1 + d.draw("more events", 3) {
 		for _, e := range d.drawEvents() {
-			d.t.Logf("%s", describeEvent(e))
-			d.state.Step(e)
-			d.model.step(e)
+			d.step(e)
 		}
 	}
 	d.model.settle()
@@ -75,17 +78,23 @@ func (d *driver) turn() {
 	d.broker.carryOut(effects)
 }
 
-func (d *driver) draw(label string, most int) int { return rapid.IntRange(0, most).Draw(d.t, label) }
+func (d *driver) step(e Event) {
+	d.t.Logf("%s", describeEvent(e))
+	d.state.Step(e)
+	d.model.step(e)
+}
+
+func (d *driver) draw(label string, most int) int { return upTo(most).Draw(d.t, label) }
 
 func (d *driver) drawEvents() []Event {
 	switch kind := d.draw("kind", 39); {
-	case kind < 6:
+	case kind < 8:
 		return []Event{d.drawTick()}
 	case kind < 18:
 		return d.broker.events()
 	case kind < 28:
 		return []Event{d.drawAck()}
-	case kind < 33 && len(d.model.clients) < 7, len(d.model.clients) == 0:
+	case kind < 33 && len(d.model.clients) < 6, len(d.model.clients) == 0:
 		return []Event{d.drawJoin()}
 	case kind < 35:
 		return []Event{Gone{d.drawClient()}}
@@ -124,7 +133,7 @@ func (d *driver) drawJoin() Event {
 func (d *driver) drawClient() ClientID {
 	clients := d.model.allClients()
 	if len(clients) == 0 || d.draw("somebody", 9) == 9 {
-		return ClientID(d.draw("anybody", int(d.lastClient)))
+		return d.lastClient - ClientID(d.draw("anybody", min(20, int(d.lastClient))))
 	}
 	return clients[d.draw("client", len(clients)-1)].id
 }
@@ -137,13 +146,8 @@ func (d *driver) drawPressure() Event {
 }
 
 func (d *driver) drawRare() Event {
-	switch d.draw("rare", 19) {
-	case 18:
-		return Drain{}
-	case 19:
-		if d.model.draining {
-			return DrainTimeout{}
-		}
+	if d.model.draining && d.draw("drain", 9) == 9 {
+		return []Event{Drain{}, DrainTimeout{}}[d.draw("over", 1)]
 	}
 	return Reject{d.drawClient(), &messageproxyv1.Error{Code: messageproxyv1.ErrorCode_ERROR_CODE_INVALID_ARGUMENT}}
 }
@@ -182,9 +186,13 @@ func (d *driver) drawAck() Event {
 func (d *driver) drawOther() broker.MessageID {
 	kind := d.draw("other", 9)
 	switch {
-	case kind < 6 && len(d.seen) > 0:
+	case kind < 7 && len(d.seen) > 0:
 		recent := d.seen[max(0, len(d.seen)-30):]
-		return recent[d.draw("seen", len(recent)-1)]
+		id := recent[d.draw("seen", len(recent)-1)]
+		if kind > 4 {
+			id.Position++ // there may be none
+		}
+		return id
 	case kind < 9:
 		names := fakeNames()
 		return broker.MessageID{Partition: names[d.draw("partition", len(names)-1)], Position: uint64(d.draw("position", 30))}

@@ -58,12 +58,24 @@ func newFakeBroker(t *rapid.T) *fakeBroker {
 }
 
 func fakeNames() []broker.TopicPartition {
-	return []broker.TopicPartition{{Topic: "t", Partition: 0}, {Topic: "t", Partition: 1},
-		{Topic: "t", Partition: 2}, {Topic: "t", Partition: 3}, {Topic: "u", Partition: 0}}
+	return append(benchNames(4), broker.TopicPartition{Topic: "u"})
 }
 
-func (b *fakeBroker) draw(label string, most int) int {
-	return rapid.IntRange(0, most).Draw(b.t, label)
+func (b *fakeBroker) draw(label string, most int) int { return upTo(most).Draw(b.t, label) }
+
+// upTo draws evenly from 0 to most, which is at most 255. (rapid's own generators
+// prefer small numbers.)
+func upTo(most int) *rapid.Generator[int] {
+	return rapid.Custom(func(t *rapid.T) int {
+		n := 0
+		for range 8 {
+			n *= 2
+			if rapid.Bool().Draw(t, "bit") {
+				n++
+			}
+		}
+		return n * (most + 1) / 256
+	})
 }
 
 // carryOut does what the State asked for.
@@ -177,9 +189,9 @@ func (b *fakeBroker) event() broker.Event {
 	switch kind := b.draw("event", 19); {
 	case kind < 4 || len(steady) == 0:
 		return b.assign()
-	case kind < 14:
+	case kind < 13:
 		return b.fetch(steady[b.draw("partition", len(steady)-1)])
-	case kind < 15:
+	case kind < 14:
 		names := b.some(steady)
 		for _, name := range names {
 			b.assigned[name].revoking = true
@@ -244,10 +256,7 @@ func (b *fakeBroker) produce(log *fakeLog) {
 	if !b.large {
 		position += uint64(max(0, b.draw("gap", 6)-4))
 	}
-	size := b.draw("size", 10)
-	if size == 10 {
-		size = 50 // more than most byte windows
-	}
+	size := []int{1, 0, 5, 0, 10, 2, 50}[b.draw("size", 6)]
 	log.messages = append(log.messages, broker.Message{Position: position, Value: make([]byte, size)})
 }
 

@@ -175,7 +175,7 @@ func (s *State) Step(event Event) {
 }
 
 // Settle draws the conclusions from the events since the last call and returns
-// what is to be done. The result is valid until the next Step.
+// what is to be done. The result is valid until the next Step or Settle.
 func (s *State) Settle() []Effect {
 	s.forgetEffects()
 	s.endDrained()
