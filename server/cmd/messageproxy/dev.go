@@ -17,11 +17,13 @@ func newDevCommand(p program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Serve messages of an embedded Kafka, to try things out",
-		Long: `Serve messages of a Kafka that runs inside this process: nothing else is needed.
+		Long: fmt.Sprintf(`Serve messages of a Kafka that runs inside this process: nothing else is needed.
 Topics are created on first use. Nothing is kept, unless --data-dir says where.
+Of each partition it has the latest %d MiB, or %d MiB with --data-dir: older
+messages are deleted, consumed or not.
 It is for trying things out and for tests, not for production.
 
-` + settingsHelp,
+`, kafkadev.DefaultPartitionBytes>>20, kafkadev.DefaultPartitionBytesOnDisk>>20) + settingsHelp,
 		Example: "  messageproxy dev\n  messageproxy dev --data-dir ./data",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
