@@ -138,10 +138,10 @@ type Consumer interface {
 	// opens another. Events returned together with an error are valid.
 	PollMessages(ctx context.Context) (Events, error)
 
-	// Ack says that messages are done with, in any order. It never blocks and
-	// returns before the ACKs are durable. ACKs of messages that this consumer
-	// doesn't have outstanding (never returned, already ACKed, of a partition that
-	// is gone) are ignored.
+	// Ack says that messages are done with, in any order. It never blocks, keeps no
+	// reference to ids, and returns before the ACKs are durable. ACKs of messages
+	// that this consumer doesn't have outstanding (never returned, already ACKed, of
+	// a partition that is gone) are ignored.
 	//
 	// ACKs are made durable on a schedule of the backend's, and at the latest when
 	// the partition is released or the consumer closed. A message that isn't ACKed
