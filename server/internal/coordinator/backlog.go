@@ -147,6 +147,17 @@ func (b *backlog) find(position uint64) (number uint64, ok bool) {
 		return b.expectedAck, true
 	}
 	handedOut := b.entries[b.head : b.head+int(b.next-b.first)]
+	if len(handedOut) == 0 || position < handedOut[0].position {
+		return 0, false
+	}
+	// Positions ascend, so it is no farther from the first than its position is, and
+	// without gaps exactly there.
+	if distance := position - handedOut[0].position; distance < uint64(len(handedOut)) {
+		if handedOut[distance].position == position {
+			return b.first + distance, true
+		}
+		handedOut = handedOut[:distance]
+	}
 	i, ok := slices.BinarySearchFunc(handedOut, position, func(e entry, p uint64) int {
 		switch {
 		case e.position < p:
