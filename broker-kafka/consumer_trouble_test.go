@@ -4,7 +4,9 @@ package kafka
 
 import (
 	"context"
+	"io"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/messageproxy/messageproxy/broker"
@@ -193,4 +195,57 @@ func timeout(e *env, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(e.Context(), d)
 	e.Cleanup(cancel)
 	return ctx
+}
+
+// Which brokers are needed changes while they don't answer; that alone doesn't end
+// the trouble.
+func TestTroubleOutlastsWhatIsNeeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, err := New(Options{Brokers: []string{"localhost:9092"}})
+		require.NoError(t, err)
+		c := b.makeConsumer(broker.ConsumerOptions{Subscription: "billing", Topics: []string{testTopic}})
+		defer c.cancel()
+		review := func() *broker.Error {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.reviewTroubleLocked(time.Now())
+			return c.trouble.err
+		}
+		c.health.foundCoordinator(1)
+		c.health.heardFrom(1)
+		assert.Nil(t, review())
+		time.Sleep(troubleSilence)
+		assert.Nil(t, review(), "nobody was asked")
+		require.True(t, c.health.beginPing(1, pingSilence))
+		assert.False(t, c.health.beginPing(1, pingSilence), "it is being asked")
+		c.health.endPing(1, context.DeadlineExceeded)
+		assert.ErrorIs(t, review(), broker.CodeUnavailable)
+		c.health.forgetCoordinator()
+		assert.ErrorIs(t, review(), broker.CodeUnavailable)
+		c.health.endPing(anyNode, io.EOF)
+		assert.ErrorIs(t, review(), broker.CodeUnavailable)
+		time.Sleep(time.Second)
+		c.health.endPing(anyNode, nil)
+		assert.Nil(t, review())
+	})
+}
+
+// Between the look at the topics and the client's own, the topic was created
+// again.
+func TestAnotherTopicOfTheSameName(t *testing.T) {
+	inBubble(t, 1, func(e *env) {
+		c := e.open()
+		c.pollUntil("it is assigned", func() bool { return len(c.assigned) == 1 })
+		c.mu.Lock()
+		c.partitions[tp(0)].topic = topicID{1}
+		c.mu.Unlock()
+		e.produce(0, 0, 1)
+		var err error
+		for err == nil {
+			err = c.poll(timeout(e, 10*time.Second))
+		}
+		assert.ErrorIs(e, err, broker.CodeTopicNotFound)
+		assert.False(e, broker.IsRetryable(err))
+		assert.Empty(e, c.messages[0])
+	})
 }
