@@ -441,6 +441,7 @@ func TestHeaderKeysThatAreNotUTF8AreRepaired(t *testing.T) {
 		require.Nil(t, m.Key, "absent")
 		require.NotNil(t, m.Value, "empty")
 		require.Equal(t, "bad\uFFFD", m.GetHeaders()[0].GetKey())
+		require.EqualValues(t, 1, h.service.Stats().RepairedHeaderKeys)
 		require.Nil(t, m.GetHeaders()[0].Value)
 		require.NotNil(t, m.GetHeaders()[1].Value)
 	})

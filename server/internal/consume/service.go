@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
@@ -91,6 +92,32 @@ type Service struct {
 	quiet chan struct{}
 	// drains is closed when draining begins.
 	drains chan struct{}
+
+	repairedHeaderKeys atomic.Int64
+}
+
+// Stats is what a Service is doing, and has done.
+type Stats struct {
+	// Subscriptions and Streams are how many there are.
+	Subscriptions, Streams int
+	// BufferedBytes is the size of all messages that the server holds.
+	BufferedBytes int64
+	// RepairedHeaderKeys counts header keys, of messages delivered since the start,
+	// that were not valid UTF-8.
+	RepairedHeaderKeys int64
+}
+
+// Stats returns a snapshot; its figures are each right, but taken one after the
+// other.
+func (s *Service) Stats() Stats {
+	stats := Stats{BufferedBytes: s.budget.used.Load(), RepairedHeaderKeys: s.repairedHeaderKeys.Load()}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stats.Subscriptions = len(s.subscriptions)
+	for _, sub := range s.subscriptions {
+		stats.Streams += sub.streams
+	}
+	return stats
 }
 
 // NewService returns a service over a broker. It starts nothing.
@@ -149,7 +176,7 @@ func (s *Service) attach(request *messageproxyv1.SubscribeRequest, stream Stream
 	}
 	sub.streams++
 	s.lastClient++
-	return newClient(s.lastClient, request.GetClientName(), stream, s.cfg, sub.log), sub
+	return newClient(s.lastClient, request.GetClientName(), stream, &s.repairedHeaderKeys, s.cfg, sub.log), sub
 }
 
 // detach is called when a stream's reader has posted its last event.

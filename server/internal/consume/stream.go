@@ -2,6 +2,7 @@ package consume
 
 import (
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -23,7 +24,9 @@ type client struct {
 	stream Stream
 	cfg    Config
 	log    *slog.Logger
-	outbox *outbox // used by the loop and the writer
+	// repairedKeys counts header keys for all clients of the service.
+	repairedKeys *atomic.Int64
+	outbox       *outbox // used by the loop and the writer
 	// credits bounds the requests that wait for the loop; the reader takes one for
 	// each and the loop gives it back.
 	credits chan struct{}
@@ -38,15 +41,16 @@ type client struct {
 // maxPendingRequests is how many of a stream's requests may wait for the loop.
 const maxPendingRequests = 8
 
-func newClient(id coordinator.ClientID, name string, stream Stream, cfg Config, log *slog.Logger) *client {
+func newClient(id coordinator.ClientID, name string, stream Stream, repairedKeys *atomic.Int64, cfg Config, log *slog.Logger) *client {
 	return &client{
-		id:      id,
-		stream:  stream,
-		cfg:     cfg,
-		log:     log.With("client", uint64(id), "client_name", wire.Text(name)),
-		outbox:  newOutbox(),
-		credits: make(chan struct{}, maxPendingRequests),
-		written: make(chan struct{}),
+		id:           id,
+		stream:       stream,
+		cfg:          cfg,
+		repairedKeys: repairedKeys,
+		log:          log.With("client", uint64(id), "client_name", wire.Text(name)),
+		outbox:       newOutbox(),
+		credits:      make(chan struct{}, maxPendingRequests),
+		written:      make(chan struct{}),
 	}
 }
 
@@ -114,6 +118,7 @@ func (c *client) addToFrame(d coordinator.Deliver) error {
 		n := c.fit(d.Deliveries)
 		part := &messageproxyv1.PartitionMessages{Topic: d.Partition.Topic, Partition: d.Partition.Partition}
 		if repaired := wire.AppendMessages(part, d.Deliveries[:n]); repaired > 0 {
+			c.repairedKeys.Add(int64(repaired))
 			c.log.Debug("header keys that are not UTF-8 were repaired", "partition", d.Partition.String(), "count", repaired)
 		}
 		c.frame.Partitions = append(c.frame.Partitions, part)

@@ -2,6 +2,8 @@ package produce
 
 import (
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
@@ -14,8 +16,17 @@ import (
 // messages hold on to much memory.
 const chunkMessages = 32
 
-// read is the stream's reader.
+// read is the stream's reader. If it panics, its stream ends, and nothing else.
 func (s *stream) read() {
+	defer func() {
+		if p := recover(); p != nil {
+			s.service.cfg.Logger.Error("reading a stream failed: please report this",
+				"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			s.endReading(wire.Status(wire.NewError(messageproxyv1.ErrorCode_ERROR_CODE_INTERNAL, true,
+				"the server failed to read a request; what has no result may be stored or may not")))
+			s.finish()
+		}
+	}()
 	for s.mayReceive() {
 		request, err := wire.ReceivePieces(s.client)
 		if err != nil {
