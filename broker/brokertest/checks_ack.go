@@ -10,7 +10,7 @@ var ackChecks = []Check{
 	{
 		Name: "ack/in_order",
 		Quotes: []string{
-			"Ack says that messages are done with", "It never blocks and returns before the ACKs are durable",
+			"Ack says that messages are done with", "It never blocks, keeps no reference to ids, and returns before the ACKs are durable",
 			"ACKs are made durable on a schedule of the backend's",
 		},
 		run: checkAckInOrder,
@@ -19,6 +19,11 @@ var ackChecks = []Check{
 		Name:   "ack/out_of_order",
 		Quotes: []string{"Ack says that messages are done with", "A message that isn't ACKed when its partition goes is delivered again"},
 		run:    checkAckOutOfOrder,
+	},
+	{
+		Name:   "ack/keeps_no_reference",
+		Quotes: []string{"It never blocks, keeps no reference to ids, and returns before the ACKs are durable"},
+		run:    checkAckKeepsNoReference,
 	},
 	{
 		Name:   "ack/of_messages_not_outstanding",
@@ -87,6 +92,30 @@ func checkAckOutOfOrder(e *env) {
 	second.ack(second.all()...)
 	second.leave()
 	e.assertNothingLeft(opts)
+}
+
+// checkAckKeepsNoReference: the caller uses the slice for other ids at once.
+func checkAckKeepsNoReference(e *env) {
+	topic := e.topic(1)
+	want := e.produce(topic, 10)
+	opts := broker.ConsumerOptions{Subscription: e.unique("subscription"), Topics: []string{topic}}
+	r := e.join(opts)
+	var ids, others []broker.MessageID
+	for i, m := range r.awaitMessages(len(want)) {
+		if i < 5 {
+			ids = append(ids, m.messageID())
+		} else {
+			others = append(others, m.messageID())
+		}
+	}
+	r.Ack(ids...)
+	copy(ids, others)
+	e.pause()
+	r.leave()
+	second := e.join(opts)
+	second.awaitMessages(5)
+	e.pause()
+	e.assertSame("after the ACKs of the first five", second.all(), want[5:])
 }
 
 func checkAckOfOthers(e *env) {

@@ -79,6 +79,19 @@ func consumerMutants() []mutant {
 	nothing := func(...broker.TopicPartition) {}
 	return []mutant{
 		{
+			rule: "Ack keeps no reference to ids", check: "ack/keeps_no_reference",
+			consumer: with(func(c *badConsumer) {
+				var kept [][]broker.MessageID
+				c.ack = func(ids ...broker.MessageID) { kept = append(kept, ids) }
+				c.close = func(ctx context.Context) error {
+					for _, ids := range kept {
+						c.Consumer.Ack(ids...)
+					}
+					return c.Consumer.Close(ctx)
+				}
+			}),
+		},
+		{
 			rule: "ACKs are durable after Close", check: "ack/in_order",
 			consumer: with(func(c *badConsumer) { c.ack = func(...broker.MessageID) {} }),
 		},
