@@ -116,9 +116,12 @@ func (e *env) produce(topic string, n int) []stored {
 func (e *env) produceSized(topic string, n, size int) []stored {
 	e.Helper()
 	messages := e.outgoing(topic, n)
-	padding := incompressible(size)
-	for _, m := range messages {
-		m.Value = append(append([]byte(nil), m.Value...), padding[len(m.Key)+len(m.Value):]...)
+	// Each has a padding of its own: batches of messages that are alike compress
+	// well, and then one fetch brings many.
+	padding := incompressible(n * size)
+	for i, m := range messages {
+		own := padding[i*size : (i+1)*size]
+		m.Value = append(append([]byte(nil), m.Value...), own[len(m.Key)+len(m.Value):]...)
 	}
 	return e.store(e.openProducer(broker.ProducerOptions{}), messages...)
 }
