@@ -103,28 +103,28 @@ func (b *board) handledBy(worker int) int {
 }
 
 // sharedAmong reports, with the lock held, whether these workers have all
-// partitions, each of them some.
+// partitions, each of them some, and none is listed twice: each worker is told by
+// itself, so that for a moment one may still list what another one has already.
 func (b *board) sharedAmong(workers ...int) bool {
-	all := map[int32]bool{}
+	all, listed := map[int32]bool{}, 0
 	for _, worker := range workers {
 		if len(b.shares[worker]) == 0 {
 			return false
 		}
 		for _, p := range b.shares[worker] {
 			all[p] = true
+			listed++
 		}
 	}
-	return len(all) == partitions
+	return len(all) == partitions && listed == partitions
 }
 
-// printShares says who has which partitions.
-func (b *board) printShares(out io.Writer) {
+// printShares says which partitions these workers have.
+func (b *board) printShares(out io.Writer, workers ...int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for worker, share := range b.shares {
-		if len(share) > 0 {
-			fmt.Fprintf(out, "  %s has partitions %s\n", b.names[worker], strings.Trim(fmt.Sprint(share), "[]"))
-		}
+	for _, worker := range workers {
+		fmt.Fprintf(out, "  %s has partitions %s\n", b.names[worker], strings.Trim(fmt.Sprint(b.shares[worker]), "[]"))
 	}
 }
 

@@ -48,7 +48,7 @@ func story(ctx context.Context, addr string, out io.Writer) error {
 	if err := board.await(ctx, func() bool { return board.sharedAmong(0, 1, 2) }); err != nil {
 		return fmt.Errorf("waiting for the partitions to be shared: %w", err)
 	}
-	board.printShares(out)
+	board.printShares(out, 0, 1, 2)
 
 	if err := leaveWhileOrdersCome(ctx, client, board, crew, out); err != nil {
 		return err
@@ -84,7 +84,7 @@ func leaveWhileOrdersCome(ctx context.Context, client *messageproxy.Client, boar
 	if err := board.await(ctx, func() bool { return board.sharedAmong(0, 2) }); err != nil {
 		return errors.Join(fmt.Errorf("waiting for the others to take over: %w", err), <-produced)
 	}
-	board.printShares(out)
+	board.printShares(out, 0, 2)
 	return <-produced
 }
 
