@@ -29,6 +29,9 @@ type Client struct {
 // It does not connect; the first Produce or Consume does. The errors are those of
 // the target and the options.
 func NewClient(target string, opts ...Option) (*Client, error) {
+	if err := checkTarget(target); err != nil {
+		return nil, err
+	}
 	config, err := newClientConfig(opts)
 	if err != nil {
 		return nil, err

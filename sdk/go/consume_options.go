@@ -76,6 +76,12 @@ func WithMaxHandlers(n int) ConsumeOption {
 // WithKeyWorkers has n workers handle messages by key instead of by partition:
 // messages of a partition with equal keys are handled one after another, in
 // order; others at the same time, n at most; those without a key in no order.
+//
+// Messages may then be handled while earlier ones of their partition are not. A
+// broker that keeps one position for each partition (Kafka) forgets such ACKs when
+// the partition goes to another server, or when the last client leaves: those
+// messages come again, also after a stop in good order.
+//
 // Default, and 0: by partition.
 func WithKeyWorkers(n int) ConsumeOption {
 	return func(c *consumeConfig) {

@@ -47,6 +47,29 @@ func TestALostStreamCancelsHandlersAndTheNextWaitForThem(t *testing.T) {
 	})
 }
 
+// A handler that is slower than the ACK timeout learns what to change.
+func TestTheCauseOfAHandlersContextSaysWhyTheStreamEnded(t *testing.T) {
+	bubble(t, func(t *testing.T, server *messageproxytest.Server, client *messageproxy.Client) {
+		add(server, "k", 1)
+		causes := make(chan error, 1)
+		c := consume(t, client, func(ctx context.Context, m *messageproxy.Message) error {
+			if m.DeliveryAttempt == 1 {
+				<-ctx.Done()
+				causes <- context.Cause(ctx)
+			}
+			return nil
+		})
+		synctest.Wait()
+		server.EndConsume("s", &messageproxy.Error{Code: messageproxy.CodeAckTimeout, Message: "ask for a longer ack_timeout", Retryable: true})
+		cause := <-causes
+		require.ErrorIs(t, cause, messageproxy.CodeAckTimeout)
+		require.ErrorContains(t, cause, "ask for a longer ack_timeout")
+		_, err := server.WaitAcked(t.Context(), "s", 1)
+		require.NoError(t, err)
+		require.NoError(t, c.stop())
+	})
+}
+
 func TestAHandlerThatIsCancelledHasNotFailed(t *testing.T) {
 	bubble(t, func(t *testing.T, server *messageproxytest.Server, client *messageproxy.Client) {
 		add(server, "k", 1)

@@ -193,7 +193,7 @@ func (c *consumer) runSession(retry *backoff) *Error {
 	reason := c.serve(s, received, cancel)
 	cancel()
 	goroutines.Wait()
-	c.endSession(s)
+	c.endSession(s, reason)
 	if s.progressed || time.Since(s.started) > c.client.config.maxBackoff {
 		retry.reset()
 	}
@@ -222,12 +222,17 @@ func (c *consumer) serve(s *session, received <-chan *Error, cancel func()) *Err
 	return <-received
 }
 
-// endSession drops what hasn't begun of a session and cancels what has.
-func (c *consumer) endSession(s *session) {
+// endSession drops what hasn't begun of a session and cancels what has. reason is
+// why the session ended, or nil.
+func (c *consumer) endSession(s *session, reason *Error) {
+	cause := errStreamLost
+	if reason != nil {
+		cause = fmt.Errorf("%w: %w", errStreamLost, reason)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for p := range s.live {
-		s.endPartitionLocked(p, errStreamLost)
+		s.endPartitionLocked(p, cause)
 	}
 	c.lanes.purge(func(t task) bool { return t.partition.session == s })
 }

@@ -27,7 +27,7 @@
 // Consuming: delivery is at least once. A message counts as done when its handler
 // has returned nil and the ACK has arrived; whatever else happens, it is delivered
 // again, here or elsewhere. Messages of a partition are handled in order and one
-// at a time, across reconnects too. Handlers should bear a repetition: Message.ID
+// at a time, across reconnects too, unless WithKeyWorkers says otherwise. Handlers should bear a repetition: Message.ID
 // tells one, as it is the same on every delivery.
 //
 // Package messageproxytest has a proxy in memory to test handlers with.

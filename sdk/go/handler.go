@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	errStreamLost = errors.New("the connection was lost; the message will be delivered again")
+	errStreamLost = errors.New("the stream has ended; the message will be delivered again")
 	errWithdrawn  = errors.New("the partition went to another server; the message will be delivered there")
 	errGoexit     = errors.New("the handler ended its goroutine")
 	errDrained    = errors.New("the drain timeout is over")

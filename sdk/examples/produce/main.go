@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"os"
 	"sync/atomic"
 
@@ -30,7 +31,7 @@ func main() {
 
 // run produces the lines and returns how many are stored.
 func run(ctx context.Context, addr, topic string, lines io.Reader) (int64, error) {
-	client, err := messageproxy.NewClient(addr)
+	client, err := messageproxy.NewClient(addr, messageproxy.WithLogger(slog.Default()))
 	if err != nil {
 		return 0, err
 	}

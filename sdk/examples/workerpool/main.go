@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"log/slog"
 	"os"
 	"os/signal"
 	"sync"
@@ -36,7 +37,7 @@ func main() {
 // run works until ctx ends or no worker is left, and returns why the workers
 // died.
 func run(ctx context.Context, addr string, workers int, work func(ctx context.Context, worker int, m *messageproxy.Message) error) error {
-	client, err := messageproxy.NewClient(addr)
+	client, err := messageproxy.NewClient(addr, messageproxy.WithLogger(slog.Default()))
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
 	"github.com/messageproxy/messageproxy/broker"
@@ -41,7 +42,9 @@ func Error(err error) *messageproxyv1.Error {
 	case ok && broken.Code == broker.CodeClosed:
 		return NewError(errorCodes[broken.Code], true, "the server is shutting down: %v", err)
 	case ok:
-		return NewError(errorCodes[broken.Code], broken.Retryable, "%v", err)
+		// The code goes out beside the text, which needn't begin with its name.
+		text := strings.TrimPrefix(err.Error(), broken.Code.String()+": ")
+		return NewError(errorCodes[broken.Code], broken.Retryable, "%s", text)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return NewError(messageproxyv1.ErrorCode_ERROR_CODE_BROKER_UNAVAILABLE, true,
 			"the broker did not answer in time: %v", err)

@@ -1,0 +1,33 @@
+package messageproxy_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	messageproxy "github.com/messageproxy/messageproxy/sdk/go"
+)
+
+func TestTargetsThatCanNeverWorkAreRefused(t *testing.T) {
+	for target, says := range map[string]string{
+		"":                      "is empty",
+		"localhost":             "is not an address",
+		"localhost:":            "has no port",
+		"localhost:notaport":    "has no port",
+		"localhost:70000":       "has no port",
+		":7070":                 "has no host",
+		"http://localhost:7070": "is a URL",
+		"HTTPS://localhost":     "is a URL",
+	} {
+		_, err := messageproxy.NewClient(target)
+		require.ErrorIs(t, err, messageproxy.CodeInvalidArgument, target)
+		require.ErrorContains(t, err, says)
+	}
+	for _, target := range []string{
+		"localhost:7070", "127.0.0.1:7070", "[::1]:7070", "dns:///proxies.example.com:7070", "passthrough:///x", "unix:/run/proxy.sock",
+	} {
+		client, err := messageproxy.NewClient(target)
+		require.NoError(t, err, target)
+		require.NoError(t, client.Close())
+	}
+}
