@@ -262,15 +262,15 @@ func (c *consumer) waitForHandlers(ctx context.Context) error {
 	if c.drainBy.IsZero() {
 		c.drainBy = time.Now().Add(c.config.drainTimeout)
 	}
-	left := time.Until(c.drainBy)
+	drainBy := c.drainBy // the same for each call
 	c.mu.Unlock()
-	if c.waitIdle(ctx, left) {
+	if c.waitIdle(ctx, time.Until(drainBy)) {
 		return nil
 	}
 	if ctx.Err() == nil {
 		c.cancelHandlers(errDrained)
 	}
-	if c.waitIdle(ctx, cancelGrace) {
+	if c.waitIdle(ctx, time.Until(drainBy.Add(cancelGrace))) {
 		return nil
 	}
 	c.mu.Lock()
