@@ -80,7 +80,9 @@ func checkProduceTimeout(e *env) {
 // checkLostAnswers: whatever is said of the messages in the end is true.
 func checkLostAnswers(e *env) {
 	topic := e.topic(1)
-	const timeout, n = time.Second, 10
+	// Long enough for a busy broker to store what isn't lost, also in a new topic.
+	const timeout, n = 4 * time.Second, 10
+	e.store(e.openProducer(broker.ProducerOptions{}), numbered(topic, "first", 1)...)
 	p := e.openProducer(broker.ProducerOptions{Timeout: timeout})
 	e.store(p, numbered(topic, "before", 1)...)
 	e.LoseProduceAnswers(e, true)
@@ -97,7 +99,7 @@ func checkLostAnswers(e *env) {
 	found := map[string]int{}
 	ended := answers.await(e.h.Patience)
 	e.store(p, numbered(topic, "after", 1)...)
-	for _, m := range e.readAll(topic, 2) {
+	for _, m := range e.readAll(topic, 3) {
 		found[string(m.Value)]++
 	}
 	for i, a := range ended {
