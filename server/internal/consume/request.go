@@ -27,11 +27,6 @@ func invalidArgument(format string, args ...any) *messageproxyv1.Error {
 	return wire.NewError(messageproxyv1.ErrorCode_ERROR_CODE_INVALID_ARGUMENT, false, format, args...)
 }
 
-func shuttingDown() *messageproxyv1.Error {
-	return wire.NewError(messageproxyv1.ErrorCode_ERROR_CODE_SHUTTING_DOWN, true,
-		"this server is shutting down: connect again, to another one")
-}
-
 // refuse ends a stream that has joined nothing; err is nil if there is nobody to
 // tell.
 func (s *Service) refuse(stream Stream, err *messageproxyv1.Error) error {

@@ -144,7 +144,7 @@ func (s *Service) Handle(stream Stream) error {
 			return s.refuse(stream, firstRequestError(err))
 		}
 	case <-s.drains: // who hasn't said anything has nothing to finish; Receive fails when this returns
-		return s.refuse(stream, shuttingDown())
+		return s.refuse(stream, coordinator.ShuttingDown())
 	}
 	join, invalid := parseSubscribe(request)
 	if invalid != nil {
@@ -152,7 +152,7 @@ func (s *Service) Handle(stream Stream) error {
 	}
 	c, sub := s.attach(request.GetSubscribe(), stream)
 	if sub == nil {
-		return s.refuse(stream, shuttingDown())
+		return s.refuse(stream, coordinator.ShuttingDown())
 	}
 	join.Client = c.id
 	sub.post(joined{join, c})

@@ -146,22 +146,8 @@ func (sub *subscription) step(event coordinator.Event) {
 
 func (sub *subscription) carryOut(effect coordinator.Effect) {
 	switch e := effect.(type) {
-	case coordinator.Subscribed:
-		sub.tell(e.Client, e)
-	case coordinator.Deliver:
-		sub.tell(e.Client, e)
-	case coordinator.Assignment:
-		sub.tell(e.Client, e)
-	case coordinator.Withdrawn:
-		sub.tell(e.Client, e)
-	case coordinator.Trouble:
-		sub.tell(e.Client, e)
-	case coordinator.Recovered:
-		sub.tell(e.Client, e)
-	case coordinator.NotHeld:
-		sub.tell(e.Client, e)
-	case coordinator.Notice:
-		sub.tell(e.Client, e)
+	case coordinator.ToClient:
+		sub.clients[e.Recipient()].outbox.put(effect)
 	case coordinator.End:
 		sub.clients[e.Client].end(e.Err)
 		delete(sub.clients, e.Client)
@@ -172,10 +158,6 @@ func (sub *subscription) carryOut(effect coordinator.Effect) {
 	default:
 		sub.askConsumer(effect)
 	}
-}
-
-func (sub *subscription) tell(id coordinator.ClientID, effect coordinator.Effect) {
-	sub.clients[id].outbox.put(effect)
 }
 
 func (sub *subscription) askConsumer(effect coordinator.Effect) {

@@ -90,6 +90,9 @@ type NotHeld struct {
 
 func (NotHeld) isEffect() {}
 
+// Recipient is n.Client.
+func (n NotHeld) Recipient() ClientID { return n.Client }
+
 func (n *NotHeld) add(id string) {
 	n.Count++
 	if len(n.IDs) < maxErrorIDs && len(id) <= maxIDLength {

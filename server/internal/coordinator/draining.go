@@ -7,7 +7,8 @@ import (
 	"github.com/messageproxy/messageproxy/server/internal/wire"
 )
 
-func shuttingDown() *messageproxyv1.Error {
+// ShuttingDown is what a server that shuts down ends streams with.
+func ShuttingDown() *messageproxyv1.Error {
 	return wire.NewError(messageproxyv1.ErrorCode_ERROR_CODE_SHUTTING_DOWN, true,
 		"this server is shutting down: connect again, to another one")
 }
@@ -34,7 +35,7 @@ func (s *State) endDrained() {
 	}
 	for _, c := range slices.Clone(s.order) {
 		if c.unacked == 0 || s.drainOver {
-			s.end(c.id, shuttingDown())
+			s.end(c.id, ShuttingDown())
 		}
 	}
 }

@@ -88,6 +88,33 @@ type PausePartition struct{ Partition broker.TopicPartition }
 // ResumePartition goes on fetching it.
 type ResumePartition struct{ Partition broker.TopicPartition }
 
+// ToClient is an effect that a client is to be told of.
+type ToClient interface {
+	Effect
+	Recipient() ClientID
+}
+
+// Recipient is e.Client.
+func (e Subscribed) Recipient() ClientID { return e.Client }
+
+// Recipient is e.Client.
+func (e Deliver) Recipient() ClientID { return e.Client }
+
+// Recipient is e.Client.
+func (e Assignment) Recipient() ClientID { return e.Client }
+
+// Recipient is e.Client.
+func (e Withdrawn) Recipient() ClientID { return e.Client }
+
+// Recipient is e.Client.
+func (e Trouble) Recipient() ClientID { return e.Client }
+
+// Recipient is e.Client.
+func (e Recovered) Recipient() ClientID { return e.Client }
+
+// Recipient is e.Client.
+func (e Notice) Recipient() ClientID { return e.Client }
+
 func (Subscribed) isEffect()       {}
 func (Deliver) isEffect()          {}
 func (Assignment) isEffect()       {}

@@ -28,7 +28,7 @@ const (
 
 func (s *State) join(e Join) {
 	if s.draining {
-		s.emit(End{e.Client, shuttingDown()})
+		s.emit(End{e.Client, ShuttingDown()})
 		return
 	}
 	if conflict := s.conflict(e.Spec); conflict != nil {
