@@ -24,6 +24,13 @@ func TestTwoProxiesShareASubscriptionAndOneIsKilled(t *testing.T) {
 	require.Equal(t, 2, a.members(sub))
 	a.fill(topic, partitions, n)
 	rec.awaitHandled(t, patience, partitions*n/2)
+	rec.await(t, patience, "both have handled some", func(ds []delivery) bool {
+		by := make(map[string]bool)
+		for _, d := range ds {
+			by[d.worker] = by[d.worker] || d.end
+		}
+		return by["one"] && by["two"]
+	})
 	one.kill()
 	second.awaitAssigned(patience, partitions)
 	rec.awaitHandled(t, patience, partitions*n)
