@@ -130,30 +130,3 @@ func TestTrackerAgreesWithItsModel(t *testing.T) {
 	})
 }
 
-// FuzzTracker reads each byte as a call: its two low bits say which, the others
-// with what.
-func FuzzTracker(f *testing.F) {
-	f.Add([]byte{0, 0, 0, 1, 2, 3})
-	f.Add([]byte{0x04, 0x08, 0x40, 0x01, 0x11, 0x09, 0x02, 0x07})
-	f.Fuzz(func(t *testing.T, calls []byte) {
-		p := newPair(0)
-		for _, call := range calls {
-			argument := int64(call >> 2)
-			switch call & 3 {
-			case 0:
-				p.deliver(argument)
-			case 1:
-				if err := p.ack(p.model.durable + argument); err != nil {
-					t.Fatal(err)
-				}
-			case 2:
-				p.advance(argument - 8)
-			case 3:
-				p.commit(p.model.position())
-			}
-			if err := p.check(); err != nil {
-				t.Fatal(err)
-			}
-		}
-	})
-}

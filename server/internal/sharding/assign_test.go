@@ -273,32 +273,6 @@ func wayTo(ring *Ring, member MemberID, p Placement) uint64 {
 	}
 }
 
-func FuzzAssign(f *testing.F) {
-	f.Add([]byte{}, []byte{})
-	f.Add([]byte{1, 2, 3}, []byte{})
-	f.Add([]byte{1}, []byte{0, 0, 0, 0})
-	f.Add([]byte{1, 2, 3}, []byte{1, 1, 1, 1, 1, 1, 2, 9})
-	f.Add([]byte{5, 4, 3, 2, 1, 1, 0}, []byte{3, 3, 0, 255, 2})
-	f.Fuzz(func(t *testing.T, memberBytes, ownerBytes []byte) {
-		if len(memberBytes) > 300 || len(ownerBytes) > 3000 {
-			t.Skip("larger than what tells more")
-		}
-		var members, owners []MemberID
-		for _, b := range memberBytes {
-			members = append(members, MemberID(b))
-		}
-		for _, b := range ownerBytes {
-			owners = append(owners, MemberID(b))
-		}
-		ring, placements := NewRing(members...), place(owners...)
-		if len(ring.Members()) == 0 {
-			require.Equal(t, make([]MemberID, len(placements)), ring.Assign(placements))
-			return
-		}
-		requireFairAndSticky(t, ring, placements)
-	})
-}
-
 func ExampleRing_Assign() {
 	placements := place(1, 1, 1, 1)
 	ring := NewRing(1).With(2)
