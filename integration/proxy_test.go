@@ -73,10 +73,10 @@ func connect(t *testing.T, addr string, opts ...messageproxy.Option) *messagepro
 }
 
 // rawClient returns the generated stubs, for what the SDK hides.
-func rawClient(t *testing.T, addr string) messageproxyv1.MessageProxyClient {
+func rawClient(t *testing.T, addr string, opts ...grpc.DialOption) messageproxyv1.MessageProxyClient {
 	t.Helper()
-	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<30)))
+	conn, err := grpc.NewClient(addr, append(opts, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<30)))...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, conn.Close()) })
 	return messageproxyv1.NewMessageProxyClient(conn)
