@@ -1,0 +1,90 @@
+package tap
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"google.golang.org/grpc"
+
+	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
+	"github.com/messageproxy/messageproxy/integration/history"
+)
+
+// ClientOptions records the streams of a client's connections, as the client sees
+// them: for messageproxy.WithDialOptions, or for grpc.NewClient. Streams are
+// called client+"/1", client+"/2", and so on. server names the server that the
+// client talks to; empty if that changes.
+//
+// A stream's end is recorded when the client knows of it. A client that neither
+// receives nor gives up a stream doesn't know when the connection breaks.
+func (t *Tap) ClientOptions(client, server string) []grpc.DialOption {
+	intercept := func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		var end clientEnd
+		switch method {
+		case messageproxyv1.MessageProxy_Produce_FullMethodName:
+			end = &produceStream{tap: t, server: server}
+		case messageproxyv1.MessageProxy_Consume_FullMethodName:
+			end = &consumeStream{tap: t, side: history.Client, server: server}
+		default:
+			return streamer(ctx, desc, cc, method, opts...)
+		}
+		stream, err := streamer(ctx, desc, cc, method, append(opts[:len(opts):len(opts)], grpc.OnFinish(end.end))...)
+		if err != nil {
+			return nil, err
+		}
+		end.open(t.clients.next(client))
+		return &clientStream{ClientStream: stream, end: end}, nil
+	}
+	return []grpc.DialOption{grpc.WithChainStreamInterceptor(intercept)}
+}
+
+// clientEnd is a stream seen from its client: *produceStream or *consumeStream.
+type clientEnd interface {
+	open(name string)
+	end(err error)
+}
+
+type clientStream struct {
+	grpc.ClientStream
+	end clientEnd
+}
+
+func (s *clientStream) SendMsg(m any) error {
+	switch m := m.(type) {
+	case *messageproxyv1.ProduceRequest:
+		s.end.(*produceStream).request(m)
+	case *messageproxyv1.ConsumeRequest:
+		s.end.(*consumeStream).request(m)
+	}
+	return s.ClientStream.SendMsg(m)
+}
+
+func (s *clientStream) RecvMsg(m any) error {
+	if err := s.ClientStream.RecvMsg(m); err != nil {
+		s.end.end(unlessEOF(err))
+		return err
+	}
+	switch m := m.(type) {
+	case *messageproxyv1.ProduceResponse:
+		s.end.(*produceStream).response(m)
+	case *messageproxyv1.ConsumeResponse:
+		s.end.(*consumeStream).response(m)
+	}
+	return nil
+}
+
+// CloseSend half-closes the stream: a consumer gives up what it holds.
+func (s *clientStream) CloseSend() error {
+	if consume, ok := s.end.(*consumeStream); ok {
+		consume.end(nil)
+	}
+	return s.ClientStream.CloseSend()
+}
+
+func unlessEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}

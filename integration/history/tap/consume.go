@@ -1,0 +1,180 @@
+package tap
+
+import (
+	"strings"
+	"sync"
+
+	"google.golang.org/grpc/status"
+
+	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
+	"github.com/messageproxy/messageproxy/broker"
+	"github.com/messageproxy/messageproxy/integration/history"
+)
+
+// consumeStream records one end of a Consume stream.
+type consumeStream struct {
+	tap    *Tap
+	side   history.Side
+	server string
+
+	mu     sync.Mutex
+	stream string // its name, once it has one
+	// subscription is what it asked for.
+	subscription string
+	// names are what history calls the partitions that it got messages of.
+	names map[broker.TopicPartition]string
+	ended bool
+}
+
+// open names the stream.
+func (s *consumeStream) open(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stream = name
+}
+
+// recordLocked records an event of a stream that has a name and hasn't ended.
+func (s *consumeStream) recordLocked(e history.Event) {
+	if s.stream != "" && !s.ended {
+		s.tap.recorder.Record(e)
+	}
+}
+
+// request records what goes from the client to the server.
+func (s *consumeStream) request(request *messageproxyv1.ConsumeRequest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch r := request.GetRequest().(type) {
+	case *messageproxyv1.ConsumeRequest_Subscribe:
+		s.subscription = r.Subscribe.GetSubscription()
+		if s.side == history.Server && s.stream == "" {
+			s.stream = s.tap.servers.next(r.Subscribe.GetClientName())
+		}
+	case *messageproxyv1.ConsumeRequest_Ack:
+		ids := append([]string(nil), r.Ack.GetMessageIds()...)
+		s.recordLocked(history.Acked{Side: s.side, Stream: s.stream, IDs: ids})
+	case *messageproxyv1.ConsumeRequest_Leave:
+		s.recordLocked(history.Left{Side: s.side, Stream: s.stream})
+	}
+}
+
+// response records what goes from the server to the client.
+func (s *consumeStream) response(response *messageproxyv1.ConsumeResponse) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch r := response.GetResponse().(type) {
+	case *messageproxyv1.ConsumeResponse_Subscribed:
+		s.recordLocked(history.Subscribed{
+			Side: s.side, Stream: s.stream, Server: s.server, Subscription: s.subscription,
+			Window: int(r.Subscribed.GetMaxUnackedMessages()), AckTimeout: r.Subscribed.GetAckTimeout().AsDuration(),
+		})
+	case *messageproxyv1.ConsumeResponse_Batch:
+		for _, p := range r.Batch.GetPartitions() {
+			s.deliverLocked(p)
+		}
+	case *messageproxyv1.ConsumeResponse_Withdrawn:
+		s.recordLocked(history.Withdrawn{
+			Side: s.side, Stream: s.stream, Partitions: s.partitionsLocked(r.Withdrawn.GetPartitions()),
+			TimeLeft: r.Withdrawn.GetTimeLeft().AsDuration(),
+		})
+	case *messageproxyv1.ConsumeResponse_Notice:
+		if r.Notice.GetCode() == messageproxyv1.ErrorCode_ERROR_CODE_NOT_HELD {
+			ids := append([]string(nil), r.Notice.GetMessageIds()...)
+			s.recordLocked(history.NotHeld{Side: s.side, Stream: s.stream, IDs: ids})
+		}
+	case *messageproxyv1.ConsumeResponse_TerminalError:
+		s.endLocked(codeName(r.TerminalError))
+	}
+}
+
+// deliverLocked records messages of a partition: more than one event if they are
+// of several incarnations of its topic.
+func (s *consumeStream) deliverLocked(in *messageproxyv1.PartitionMessages) {
+	if s.stream == "" || s.ended {
+		return
+	}
+	key := broker.TopicPartition{Topic: in.GetTopic(), Partition: in.GetPartition()}
+	var messages []history.Message
+	var name string
+	deliver := func() {
+		if len(messages) > 0 {
+			p := history.Partition{Topic: name, Number: key.Partition}
+			s.recordLocked(history.Delivered{Side: s.side, Stream: s.stream, Partition: p, Messages: messages})
+		}
+	}
+	var last topicID
+	for i, m := range in.GetMessages() {
+		message, topic, ok := messageOf(m.GetId(), m.GetValue())
+		if i == 0 || ok && topic != last {
+			deliver()
+			messages, last, name = make([]history.Message, 0, len(in.GetMessages())-i), topic, key.Topic
+			if ok {
+				name = s.tap.topics.name(key.Topic, topic)
+			}
+		}
+		messages = append(messages, message)
+	}
+	deliver()
+	if s.names == nil {
+		s.names = make(map[broker.TopicPartition]string)
+	}
+	s.names[key] = name
+}
+
+// messageOf returns a message as history has it, and its topic's UUID if the id
+// says that.
+func messageOf(id string, value []byte) (m history.Message, topic topicID, ok bool) {
+	at, ok := parseID(id)
+	if !ok {
+		at.position = unknownPosition
+	}
+	return history.Message{ID: id, Position: at.position, Token: Token(value)}, at.topic, ok
+}
+
+// unknownPosition is that of a message whose id doesn't say it.
+const unknownPosition = -1
+
+func (s *consumeStream) partitionsLocked(in []*messageproxyv1.TopicPartition) []history.Partition {
+	partitions := make([]history.Partition, len(in))
+	for i, p := range in {
+		name, ok := s.names[broker.TopicPartition{Topic: p.GetTopic(), Partition: p.GetPartition()}]
+		if !ok {
+			name = s.tap.topics.latest(p.GetTopic())
+		}
+		partitions[i] = history.Partition{Topic: name, Number: p.GetPartition()}
+	}
+	return partitions
+}
+
+// end records the stream's end; what is seen of it later doesn't count.
+func (s *consumeStream) end(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endLocked(codeName(errorOf(err)))
+}
+
+func (s *consumeStream) endLocked(code string) {
+	s.recordLocked(history.ConsumeEnded{Side: s.side, Stream: s.stream, Code: code})
+	s.ended = true
+}
+
+// errorOf returns the Error that a status carries, or nil.
+func errorOf(err error) *messageproxyv1.Error {
+	if err == nil {
+		return nil
+	}
+	for _, detail := range status.Convert(err).Details() {
+		if e, ok := detail.(*messageproxyv1.Error); ok {
+			return e
+		}
+	}
+	return nil
+}
+
+// codeName is the code's name as people write it: "ACK_TIMEOUT".
+func codeName(e *messageproxyv1.Error) string {
+	if e == nil {
+		return ""
+	}
+	return strings.TrimPrefix(e.GetCode().String(), "ERROR_CODE_")
+}
