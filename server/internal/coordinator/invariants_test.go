@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/messageproxy/messageproxy/broker"
 	"github.com/messageproxy/messageproxy/server/internal/sharding"
 )
 
@@ -34,6 +35,95 @@ func checkInvariants(t require.TestingT, s *State) {
 	}
 	checkFairness(t, s)
 	checkRing(t, s)
+	checkAssignments(t, s)
+	checkClocks(t, s)
+	checkQueues(t, s)
+	checkNothingIsLeftToDo(t, s)
+}
+
+// checkAssignments: clients own what they were told that they own, and nothing else.
+func checkAssignments(t require.TestingT, s *State) {
+	if s.draining {
+		return // nobody is told any more
+	}
+	shares := make(map[*client][]broker.TopicPartition)
+	for _, p := range s.sorted {
+		require.False(t, p.gone, "%v is gone", p.TopicPartition)
+		if p.owner != nil {
+			require.Same(t, s.clients[p.owner.id], p.owner, "%v: the owner is connected", p.TopicPartition)
+			require.False(t, p.revoking, "%v: it is leaving, and owned", p.TopicPartition)
+			shares[p.owner] = append(shares[p.owner], p.TopicPartition)
+		}
+	}
+	for _, c := range s.order {
+		require.Equal(t, c.accepted, c.told, "c%d knows its assignment once it is subscribed", c.id)
+		require.True(t, slices.Equal(shares[c], c.assignment), "c%d owns %v and was told %v", c.id, shares[c], c.assignment)
+	}
+}
+
+// checkClocks: C6, each clock runs on the oldest message, and somebody looks at it in
+// time.
+func checkClocks(t require.TestingT, s *State) {
+	for _, c := range s.order {
+		if len(c.spans) == 0 {
+			continue
+		}
+		oldest := &c.spans[0]
+		require.True(t, oldest.isUnacked(c, oldest.from), "c%d: the clock runs on a message that it holds", c.id)
+		require.LessOrEqual(t, c.oldestSince, s.now)
+		require.LessOrEqual(t, s.nextTimeout, c.oldestSince+c.ackTimeout, "c%d can be stuck for longer", c.id)
+		require.Equal(t, c.unacked, unackedIn(c), "c%d: what it holds, span by span", c.id)
+	}
+}
+
+func unackedIn(c *client) int {
+	n := 0
+	for i := range c.spans {
+		for number := c.spans[i].from; number < c.spans[i].to; number++ {
+			if c.spans[i].isUnacked(c, number) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// checkQueues: each lists the partitions that say that they are in it.
+func checkQueues(t require.TestingT, s *State) {
+	queued := 0
+	for _, p := range s.sorted {
+		if p.queuedFor != nil {
+			queued++
+		}
+	}
+	for _, c := range s.order {
+		var last *partition
+		for p := c.queue.first; p != nil; p = p.nextInQ {
+			require.Same(t, c, p.queuedFor, "%v is in the queue of c%d", p.TopicPartition, c.id)
+			require.True(t, p.previousInQ == last, "%v: the one before it", p.TopicPartition)
+			last = p
+			queued--
+		}
+		require.True(t, c.queue.last == last, "the end of the queue of c%d", c.id)
+	}
+	require.Zero(t, queued, "partitions in queues, and in nobody's")
+}
+
+// checkNothingIsLeftToDo: Settle has drawn every conclusion.
+func checkNothingIsLeftToDo(t require.TestingT, s *State) {
+	require.Empty(t, s.ready, "clients to deliver to")
+	require.False(t, s.ownershipDirty, "partitions to share out")
+	require.Len(t, s.acks, s.handedOn, "ACKs to hand on")
+	if s.phase != open {
+		require.Empty(t, s.partitions, "partitions without a consumer")
+	}
+	for _, c := range s.order {
+		require.True(t, !c.counts() || s.phase != idle, "c%d waits, and nobody opens a consumer", c.id)
+		require.False(t, s.draining && c.unacked == 0, "c%d has nothing to finish", c.id)
+	}
+	for _, p := range s.sorted {
+		require.True(t, !p.paused || s.memory.Over || p.revoking, "%v is paused for nothing", p.TopicPartition)
+	}
 }
 
 // checkRing: its members are those who want messages.

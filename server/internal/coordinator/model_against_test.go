@@ -17,11 +17,9 @@ import (
 // compares what follows.
 func TestStateAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		cfg := drawConfig(t)
-		d := &driver{t: t, state: New(cfg), model: newModel(cfg), broker: newFakeBroker(t)}
-		d.broker.large = cfg.MaxUnackedMessages > 100
-		turns := 30 + upTo(120).Draw(t, "turns")
-		drain := 2 * upTo(turns).Draw(t, "drain") // or never
+		d := newDriver(rapidChooser{t})
+		turns := 30 + d.draw("turns", 120)
+		drain := 2 * d.draw("drain", turns) // or never
 		for i := range turns {
 			if i == drain {
 				d.step(Drain{})
@@ -31,15 +29,41 @@ func TestStateAgainstModel(t *testing.T) {
 	})
 }
 
-func drawConfig(t *rapid.T) Config {
+// FuzzStateAgainstModel does the same with what a fuzzer chooses.
+func FuzzStateAgainstModel(f *testing.F) {
+	f.Add([]byte("a subscription, clients that join, and so on"))
+	f.Fuzz(func(t *testing.T, choices []byte) {
+		if len(choices) > 2000 {
+			return // more of the same
+		}
+		chooser := &byteChooser{T: t, choices: choices}
+		d := newDriver(chooser)
+		drain := d.draw("drain", 255) // or never
+		for i := 0; len(chooser.choices) > 0; i++ {
+			if i == drain {
+				d.step(Drain{})
+			}
+			d.turn()
+		}
+	})
+}
+
+func newDriver(c chooser) *driver {
+	cfg := drawConfig(c)
+	d := &driver{t: c, state: New(cfg), model: newModel(cfg), broker: newFakeBroker(c)}
+	d.broker.large = cfg.MaxUnackedMessages > 100
+	return d
+}
+
+func drawConfig(t chooser) Config {
 	cfg := Config{
 		Subscription:       "s",
-		MaxUnackedMessages: 1 + upTo(7).Draw(t, "window"),
-		MaxUnackedBytes:    []int64{1, 5, 10, 20, 60}[upTo(4).Draw(t, "byte window")],
-		AckTimeout:         time.Duration(1+upTo(5).Draw(t, "timeout")) * 500 * time.Millisecond,
+		MaxUnackedMessages: 1 + t.choose("window", 7),
+		MaxUnackedBytes:    []int64{1, 5, 10, 20, 60}[t.choose("byte window", 4)],
+		AckTimeout:         time.Duration(1+t.choose("timeout", 5)) * 500 * time.Millisecond,
 		MaxAckTimeout:      4 * time.Second,
 	}
-	if upTo(5).Draw(t, "large") == 5 {
+	if t.choose("large", 5) == 5 {
 		cfg.MaxUnackedMessages, cfg.MaxUnackedBytes = 300, 2000
 	}
 	return cfg
@@ -47,7 +71,7 @@ func drawConfig(t *rapid.T) Config {
 
 // driver draws the events.
 type driver struct {
-	t      *rapid.T
+	t      chooser
 	state  *State
 	model  *model
 	broker *fakeBroker
@@ -84,7 +108,7 @@ func (d *driver) step(e Event) {
 	d.model.step(e)
 }
 
-func (d *driver) draw(label string, most int) int { return upTo(most).Draw(d.t, label) }
+func (d *driver) draw(label string, most int) int { return d.t.choose(label, most) }
 
 func (d *driver) drawEvents() []Event {
 	switch kind := d.draw("kind", 39); {
@@ -161,7 +185,7 @@ func (d *driver) drawAck() Event {
 			ack.IDs = append(ack.IDs, message.id)
 		}
 		if len(ack.IDs) < 20 && d.draw("in order", 2) == 2 {
-			ack.IDs = rapid.Permutation(ack.IDs).Draw(d.t, "order")
+			ack.IDs = shuffled(d.t, ack.IDs)
 		}
 		if d.draw("all", 2) < 2 {
 			ack.IDs = ack.IDs[d.draw("from", len(ack.IDs)-1):]

@@ -5,15 +5,13 @@ import (
 	"slices"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"github.com/messageproxy/messageproxy/broker"
 )
 
 // fakeBroker draws what a broker and its consumer may do by the broker contract, and
 // no more than that.
 type fakeBroker struct {
-	t     *rapid.T
+	t     chooser
 	large bool // draw fetches of many messages
 
 	session  sessionState
@@ -49,7 +47,7 @@ type fakePartition struct {
 	released bool
 }
 
-func newFakeBroker(t *rapid.T) *fakeBroker {
+func newFakeBroker(t chooser) *fakeBroker {
 	return &fakeBroker{
 		t:        t,
 		assigned: make(map[broker.TopicPartition]*fakePartition),
@@ -61,22 +59,7 @@ func fakeNames() []broker.TopicPartition {
 	return append(benchNames(4), broker.TopicPartition{Topic: "u"})
 }
 
-func (b *fakeBroker) draw(label string, most int) int { return upTo(most).Draw(b.t, label) }
-
-// upTo draws evenly from 0 to most, which is at most 255. (rapid's own generators
-// prefer small numbers.)
-func upTo(most int) *rapid.Generator[int] {
-	return rapid.Custom(func(t *rapid.T) int {
-		n := 0
-		for range 8 {
-			n *= 2
-			if rapid.Bool().Draw(t, "bit") {
-				n++
-			}
-		}
-		return n * (most + 1) / 256
-	})
-}
+func (b *fakeBroker) draw(label string, most int) int { return b.t.choose(label, most) }
 
 // carryOut does what the State asked for.
 func (b *fakeBroker) carryOut(effects []Effect) {
@@ -181,7 +164,7 @@ func (b *fakeBroker) some(names []broker.TopicPartition) []broker.TopicPartition
 	if len(names) == 0 {
 		return nil
 	}
-	return rapid.Permutation(names).Draw(b.t, "partitions")[:1+b.draw("count", len(names)-1)]
+	return shuffled(b.t, names)[:1+b.draw("count", len(names)-1)]
 }
 
 func (b *fakeBroker) event() broker.Event {
