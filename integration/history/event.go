@@ -127,6 +127,9 @@ type Subscribed struct {
 	Subscription string
 	Window       int // the number of messages that it may hold
 	AckTimeout   time.Duration
+	// Client is the SDK's client whose stream this is, as Consuming names it; empty
+	// for every other stream.
+	Client string
 }
 
 // Delivered says that a stream got messages of one partition.
@@ -173,6 +176,35 @@ type ConsumeEnded struct {
 	Code   string // the terminal error's, such as "ACK_TIMEOUT"; empty without one
 }
 
+// ExpiryTold says that a stream was told MESSAGES_EXPIRED.
+type ExpiryTold struct {
+	Side   Side
+	Stream string
+}
+
+// DrainTold says that a stream was told SHUTTING_DOWN, as a notice: it goes on, and
+// gets no more messages.
+type DrainTold struct {
+	Side   Side
+	Stream string
+}
+
+// Sent says that the last send on a stream, of what a server's stream recorded
+// last, has returned. It is needed only of sends that took time, because the client
+// doesn't read: what a server records after it was decided while the send waited.
+type Sent struct {
+	Stream string
+}
+
+// Consuming says that a call of an SDK's Consume begins.
+type Consuming struct {
+	Client       string
+	Subscription string
+	// ByKey: messages are handled in the order of their keys, so several of a
+	// partition at once.
+	ByKey bool
+}
+
 // Handling says that an SDK's handler is called with a message.
 type Handling struct {
 	Client    string // one call of Consume
@@ -185,7 +217,9 @@ type Handled struct {
 	Client    string
 	Partition Partition
 	Message   Message
-	OK        bool // it returned no error: the message will be ACKed
+	// OK: the message will be ACKed, because the handler returned no error or because
+	// it is to be skipped.
+	OK bool
 }
 
 // ---------------------------------------------------------------- servers
@@ -245,6 +279,14 @@ type Deleted struct{ Topic string }
 // Healed says that nothing disturbs the proxy any more: no fault from here on.
 type Healed struct{}
 
+// Expected says that from here to the end of the history a subscription has clients
+// that ACK what they get, so that everything in these partitions must be done with
+// when the history has settled.
+type Expected struct {
+	Subscription string
+	Partitions   []Partition
+}
+
 // Log is a partition as it was in the end: everything that a consumer can read.
 type Log struct {
 	Partition Partition
@@ -265,6 +307,10 @@ func (NotHeld) isEvent()       {}
 func (Withdrawn) isEvent()     {}
 func (Left) isEvent()          {}
 func (ConsumeEnded) isEvent()  {}
+func (ExpiryTold) isEvent()    {}
+func (DrainTold) isEvent()     {}
+func (Sent) isEvent()          {}
+func (Consuming) isEvent()     {}
 func (Handling) isEvent()      {}
 func (Handled) isEvent()       {}
 func (Gained) isEvent()        {}
@@ -276,4 +322,5 @@ func (PositionRead) isEvent()  {}
 func (Expired) isEvent()       {}
 func (Deleted) isEvent()       {}
 func (Healed) isEvent()        {}
+func (Expected) isEvent()      {}
 func (Log) isEvent()           {}
