@@ -2,9 +2,14 @@ package config
 
 import (
 	"bytes"
+	"slices"
+	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
+	goyaml "go.yaml.in/yaml/v3"
 )
 
 func FuzzParseSize(f *testing.F) {
@@ -35,9 +40,12 @@ func FuzzFile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		loaded, err := input{file: "#\n" + text}.load(t, Serve)
 		if err != nil {
+			for line := range strings.SplitSeq(err.Error(), "\n") {
+				require.Contains(t, line, "proxy.yaml: ")
+			}
 			return
 		}
-		requireReadsBack(t, loaded)
+		requireReadsBack(t, loaded, Serve)
 	})
 }
 
@@ -50,18 +58,98 @@ func FuzzEnvironment(f *testing.F) {
 	f.Add("", "")
 	f.Fuzz(func(t *testing.T, name, text string) {
 		loaded, err := input{env: []string{EnvPrefix + name + "=" + text}}.load(t, Serve)
-		if err != nil || name == "CONFIG" {
-			return
+		switch {
+		case name == "CONFIG":
+		case err != nil:
+			require.ErrorContains(t, err, EnvPrefix+name)
+		default:
+			requireReadsBack(t, loaded, Serve)
 		}
-		requireReadsBack(t, loaded)
 	})
 }
 
-func requireReadsBack(t *testing.T, loaded *Loaded) {
+// FuzzFlags: whatever is on the command line, an argument a line.
+func FuzzFlags(f *testing.F) {
+	f.Add("--kafka-brokers=a:1\n--kafka-brokers=b:2\n--ack-timeout\n10s")
+	f.Add("--kafka-create-topics\n--max-ack-timeout=1s\n--ack-timeout=")
+	f.Add("--config=proxy.yaml\n--\n-")
+	f.Fuzz(func(t *testing.T, arguments string) {
+		in := input{flags: strings.Split(arguments, "\n")}
+		flags, err := in.parse(Serve)
+		if err != nil {
+			return
+		}
+		loaded, err := in.loadParsed(Serve, flags)
+		if err == nil {
+			requireReadsBack(t, loaded, Serve)
+		}
+	})
+}
+
+// FuzzSetting gives one setting the same text in each way that there is: all take it
+// or none does, what they take is the same, and errors name the setting as it was
+// given.
+func FuzzSetting(f *testing.F) {
+	for i, text := range []string{
+		"1s", "10m", "-5ns", "64MiB", "1GB", "0", "007", "2147483648", "true", "No", "info", "JSON", ":7070", "[::]:1",
+		"a:1,b:2", "a:1, ", "./data dir", "~", "null", "# no", "1e3", "0x10", "\"'", "é", " ", "a\nb", "{}", "[a]", "*x", "- a",
+	} {
+		f.Add(uint8(i), text)
+	}
+	f.Fuzz(func(t *testing.T, which uint8, text string) {
+		s := table[int(which)%len(table)]
+		command := Serve
+		if s.Commands&Serve == 0 {
+			command = DevServe
+		}
+		if text == "" || strings.ContainsRune(text, 0) || isForOthers(s.Env(), text) {
+			return // no variable can hold it, or it would be another's
+		}
+		byFlag, flagErr := input{flags: []string{"--" + s.Flag + "=" + text}}.load(t, command)
+		byEnv, envErr := input{env: []string{s.Env() + "=" + text}}.load(t, command)
+		requireSame(t, "--"+s.Flag, byFlag, flagErr, s.Env(), byEnv, envErr)
+		if file, ok := fileOf(t, s, text); ok {
+			byFile, fileErr := input{file: file}.load(t, command)
+			requireSame(t, "--"+s.Flag, byFlag, flagErr, s.Key, byFile, fileErr)
+		}
+		if flagErr == nil {
+			requireReadsBack(t, byFlag, command)
+		}
+	})
+}
+
+func requireSame(t *testing.T, name string, a *Loaded, aErr error, otherName string, b *Loaded, bErr error) {
+	t.Helper()
+	if aErr != nil || bErr != nil {
+		require.ErrorContains(t, aErr, name)
+		require.ErrorContains(t, bErr, otherName)
+		return
+	}
+	require.Equal(t, a.Settings, b.Settings)
+}
+
+// fileOf writes a file that gives the setting a text, unless YAML has no way to.
+func fileOf(t *testing.T, s Setting, text string) (string, bool) {
+	for _, r := range text {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return "", false
+		}
+	}
+	var entry any = text
+	names := strings.Split(s.Key, ".")
+	for _, name := range slices.Backward(names) {
+		entry = map[string]any{name: entry}
+	}
+	file, err := goyaml.Marshal(entry)
+	require.NoError(t, err)
+	return string(file), true
+}
+
+func requireReadsBack(t *testing.T, loaded *Loaded, command Command) {
 	t.Helper()
 	var out bytes.Buffer
 	require.NoError(t, loaded.WriteYAML(&out))
-	again, err := input{file: out.String()}.load(t, Serve)
+	again, err := input{file: out.String()}.load(t, command)
 	require.NoError(t, err, out.String())
 	require.Equal(t, loaded.Settings, again.Settings, out.String())
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"flag"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,13 +23,23 @@ type input struct {
 
 func (in input) load(t testing.TB, c Command) (*Loaded, error) {
 	t.Helper()
+	flags, err := in.parse(c)
+	require.NoError(t, err)
+	return in.loadParsed(c, flags)
+}
+
+func (in input) parse(c Command) (*pflag.FlagSet, error) {
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	flags.SetOutput(io.Discard)
 	AddFlags(flags, c)
 	args := in.flags
 	if in.file != "" {
 		args = append([]string{"--config", "proxy.yaml"}, args...)
 	}
-	require.NoError(t, flags.Parse(args))
+	return flags, flags.Parse(args)
+}
+
+func (in input) loadParsed(c Command, flags *pflag.FlagSet) (*Loaded, error) {
 	return Load(c, Input{Flags: flags, Environ: in.env, ReadFile: func(name string) ([]byte, error) {
 		if name != "proxy.yaml" {
 			return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}

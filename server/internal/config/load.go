@@ -94,10 +94,9 @@ func describe(s Setting, from origin, text string) string {
 	switch from.layer {
 	case fromFlag, fromEnv:
 		return from.name + "=" + shorten(text)
-	case fromFile:
+	default:
 		return fmt.Sprintf("%s: %s: %s", from.name, s.Key, shorten(text))
 	}
-	return fmt.Sprintf("%s, %s by default", s.Key, text)
 }
 
 // shorten makes a text that someone gave fit in a line.

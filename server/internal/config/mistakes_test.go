@@ -51,7 +51,22 @@ func TestMistakesAreExplained(t *testing.T) {
 		{
 			"contradiction with a default",
 			input{flags: []string{"--ack-timeout=20m"}},
-			"--ack-timeout=20m: must not be longer than consume.max_ack_timeout, 10m by default",
+			"--ack-timeout=20m: must not be longer than --max-ack-timeout, 10m by default",
+		},
+		{
+			"contradiction of a default",
+			input{flags: []string{"--max-ack-timeout=10s"}},
+			"--ack-timeout, 60s by default: must not be longer than --max-ack-timeout=10s",
+		},
+		{
+			"contradiction with a default, in the environment",
+			input{env: []string{"MESSAGEPROXY_MAX_ACK_TIMEOUT=10s"}},
+			"MESSAGEPROXY_ACK_TIMEOUT, 60s by default: must not be longer than MESSAGEPROXY_MAX_ACK_TIMEOUT=10s",
+		},
+		{
+			"contradiction with a default, in a file",
+			input{file: "consume: {max_ack_timeout: 10s}"},
+			"consume.ack_timeout, 60s by default: must not be longer than proxy.yaml: consume.max_ack_timeout: 10s",
 		},
 		{
 			"contradiction of two places",

@@ -32,6 +32,17 @@ func (s Setting) Env() string {
 	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(s.Flag, "-", "_"))
 }
 
+// nameIn is the setting's name in the way of a layer.
+func (s Setting) nameIn(l layer) string {
+	switch l {
+	case fromFlag:
+		return "--" + s.Flag
+	case fromEnv:
+		return s.Env()
+	}
+	return s.Key
+}
+
 // Kind is what the help says that the value is.
 func (s Setting) Kind() string { return s.in(new(Settings)).kind() }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/messageproxy/messageproxy/server"
@@ -16,17 +17,24 @@ func (l *loader) validate() []error {
 			errs = append(errs, e)
 			continue
 		}
-		text := fmt.Sprintf("%s: %s", l.describe(s), e.Problem)
-		if other, ok := byField(e.Other); ok {
-			text += " " + l.describe(other)
+		other, contradicts := byField(e.Other)
+		text := fmt.Sprintf("%s: %s", l.describe(s, other), e.Problem)
+		if contradicts {
+			text += " " + l.describe(other, s)
 		}
-		errs = append(errs, fmt.Errorf("%s", text))
+		errs = append(errs, errors.New(text))
 	}
 	return errs
 }
 
-func (l *loader) describe(s Setting) string {
-	return describe(s, l.origins[s.Key], s.in(&l.Settings).String())
+// describe names a setting as whoever set it wrote it. One that nobody set is named
+// in the way of the one that it contradicts.
+func (l *loader) describe(s, other Setting) string {
+	text := s.in(&l.Settings).String()
+	if from, set := l.origins[s.Key]; set {
+		return describe(s, from, text)
+	}
+	return fmt.Sprintf("%s, %s by default", s.nameIn(l.origins[other.Key].layer), text)
 }
 
 func byField(field string) (Setting, bool) {
