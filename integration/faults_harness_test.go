@@ -2,6 +2,8 @@ package integration_test
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,17 +13,19 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
+	"github.com/messageproxy/messageproxy/broker"
 	"github.com/messageproxy/messageproxy/integration/history"
+	"github.com/messageproxy/messageproxy/integration/history/tap"
 	messageproxy "github.com/messageproxy/messageproxy/sdk/go"
 )
 
-// How soon things are noticed in a chaos run, where the defaults would make each
-// fault take a minute.
 const (
 	// settles is how long proxies and clients have, after the last fault, until
 	// everything produced is delivered, ACKed and committed.
 	settles = 45 * time.Second
 
+	// What the proxies of a chaos run are set to, so that a fault needn't last a
+	// minute to matter.
 	chaosCommitInterval = time.Second
 	chaosAckTimeout     = 10 * time.Second
 	chaosProduceTimeout = 6 * time.Second
@@ -32,8 +36,8 @@ const (
 // the end. A test
 //
 //	c := startChaos(t, sharedKafka.Brokers(), 6) // partitions
-//	p := c.startProxy(nil)                       // or any proxy process
-//	c.addLoad(p.addr)                            // producers and consumers, with and without SDK
+//	addr := c.startProxy("one", nil)             // or c.serve("one", startProcess(…).addr)
+//	c.addLoad(addr)                              // producers and consumers, with and without SDK
 //	c.awaitFlow()                                // everything works
 //	c.clients.disturb(both(held)...)             // break something,
 //	c.last(5 * time.Second)                      // let it last,
@@ -42,7 +46,9 @@ const (
 //
 // clients is the network between clients and proxies, of every kind; brokers is the
 // one between the proxies of startProxy and Kafka. Several rounds of breaking and
-// mending may come before settle, with awaitFlow in between.
+// mending may come before settle, with awaitFlow in between. A test that kills a
+// server says so: c.history.Record(history.Stopped{Server: "one"}); whatever
+// takes its place has another name.
 type chaos struct {
 	t            *testing.T
 	admin        *admin
@@ -51,8 +57,12 @@ type chaos struct {
 	clients      *network
 	brokers      *network
 	history      *history.Recorder
+	tap          *tap.Tap
+	rules        history.Rules // a test may change them before settle
 	flow         *flow
+	servers      map[string]string // names, by address
 	producers    []producer
+	names        map[string]int // how many clients bear a name
 }
 
 // producer is one that is told to stop, and then waits for the results of all that
@@ -61,29 +71,76 @@ type producer interface{ finish() }
 
 func startChaos(t *testing.T, brokers []string, partitions int32) *chaos {
 	t.Helper()
-	a := newAdmin(t, brokers)
-	return &chaos{
+	a, recorder := newAdmin(t, brokers), new(history.Recorder)
+	c := &chaos{
 		t: t, admin: a, topic: a.createTopic(partitions), subscription: unique(t, "sub"),
-		clients: newNetwork(t), brokers: newNetwork(t), history: new(history.Recorder), flow: newFlow(),
+		clients: newNetwork(t), brokers: newNetwork(t), history: recorder, tap: tap.New(recorder),
+		flow: newFlow(), servers: make(map[string]string), names: make(map[string]int),
+		rules: history.Rules{
+			AckTimeout: chaosAckTimeout, PartitionWindow: 1000, Overshoot: chaosOvershoot,
+			Slack: 2 * time.Second, Settled: true,
+		},
 	}
+	c.watchPositions()
+	return c
+}
+
+// chaosOvershoot is how many of the load's messages one fetch brings at most: as
+// much as the backend asks for of a partition, and one batch.
+const chaosOvershoot = (256<<10)/smallestValue + 1000
+
+// watchPositions records where the subscription stands, until the test ends.
+func (c *chaos) watchPositions() {
+	ctx, cancel := context.WithCancel(context.Background())
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		ticks := time.NewTicker(100 * time.Millisecond)
+		defer ticks.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticks.C:
+				_ = c.readPositions(ctx) // fails while Kafka is away
+			}
+		}
+	})
+	c.t.Cleanup(func() {
+		cancel()
+		watching.Wait()
+	})
+}
+
+func (c *chaos) readPositions(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	return c.tap.ReadPositions(ctx, c.admin.kadm, c.subscription)
 }
 
 // startProxy starts a proxy in this process, which reaches Kafka through the
-// network.
-func (c *chaos) startProxy(change func(*proxyConfig)) *proxy {
+// network, and returns its address.
+func (c *chaos) startProxy(name string, change func(*proxyConfig)) (addr string) {
 	c.t.Helper()
-	return startProxy(c.t, c.admin.brokers, func(cfg *proxyConfig) {
+	p := startProxy(c.t, c.admin.brokers, func(cfg *proxyConfig) {
 		cfg.kafka.ClientOptions = append(cfg.kafka.ClientOptions, kgo.Dialer(c.brokers.dial))
 		cfg.kafka.CommitInterval = chaosCommitInterval
 		cfg.server.Produce.Timeout = chaosProduceTimeout
 		cfg.server.Consume.AckTimeout = chaosAckTimeout
 		cfg.server.Consume.EvictionGrace = time.Second
-		cfg.server.ServerOptions = append(cfg.server.ServerOptions,
+		cfg.server.ServerOptions = append(c.tap.ServerOptions(name),
 			grpc.KeepaliveParams(keepalive.ServerParameters{Time: 3 * time.Second, Timeout: 3 * time.Second}))
+		cfg.wrap = func(b broker.Broker) broker.Broker { return c.tap.Broker(name, b) }
 		if change != nil {
 			change(cfg)
 		}
 	})
+	return c.serve(name, p.addr)
+}
+
+// serve says what the proxy at an address is called in the history.
+func (c *chaos) serve(name, addr string) string {
+	c.servers[addr] = name
+	return addr
 }
 
 // addLoad starts clients of a proxy: two producers and two consumers with the SDK,
@@ -98,17 +155,41 @@ func (c *chaos) addLoad(addr string) {
 	c.consumeRaw(addr)
 }
 
-// dialOptions are those of all clients.
-func (c *chaos) dialOptions(string) []grpc.DialOption {
-	return []grpc.DialOption{
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 2 * time.Second}),
-	}
+// name returns a name for a client that no other has.
+func (c *chaos) name(kind string) string {
+	c.names[kind]++
+	return fmt.Sprintf("%s-%d", kind, c.names[kind])
 }
 
-func (c *chaos) connect(addr string) *messageproxy.Client {
+// dialOptions are those of all clients.
+func (c *chaos) dialOptions(name, addr string) []grpc.DialOption {
+	return append(c.tap.ClientOptions(name, c.servers[addr]),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 2 * time.Second}))
+}
+
+// connect returns a client with the SDK.
+func (c *chaos) connect(name, addr string) *messageproxy.Client {
 	c.t.Helper()
-	return connect(c.t, c.clients.through(addr), messageproxy.WithReconnectBackoff(50*time.Millisecond, time.Second),
-		messageproxy.WithDialOptions(c.dialOptions(addr)...))
+	return connect(c.t, c.clients.through(addr), messageproxy.WithClientName(name),
+		messageproxy.WithReconnectBackoff(50*time.Millisecond, time.Second),
+		messageproxy.WithDialOptions(c.dialOptions(name, addr)...))
+}
+
+// raw returns a client without the SDK.
+func (c *chaos) raw(name, addr string) messageproxyv1.MessageProxyClient {
+	c.t.Helper()
+	return rawClient(c.t, c.clients.through(addr), c.dialOptions(name, addr)...)
+}
+
+// consume starts a consumer with the SDK.
+func (c *chaos) consume(addr string) *worker {
+	c.t.Helper()
+	name := c.name("sdk-consumer")
+	handler := c.tap.Handler(name, func(context.Context, *messageproxy.Message) error {
+		c.flow.note(0, 1)
+		return nil
+	})
+	return consume(c.t, c.connect(name, addr), c.subscription, []string{c.topic}, handler)
 }
 
 // last lets what is broken last. There is no signal to wait for: the fault is that
@@ -126,36 +207,83 @@ func (c *chaos) awaitFlow() {
 	c.flow.awaitMore(c.t, settles, 200)
 }
 
-// settle says that nothing is broken any more, and waits until everything that was
-// produced is delivered, ACKed and committed.
+// settle says that nothing is broken any more, waits until everything that was
+// produced is delivered, ACKed and committed, and checks the history.
 func (c *chaos) settle() {
 	c.t.Helper()
-	began := time.Now()
+	healed := time.Now()
 	c.history.Record(history.Healed{})
 	c.awaitFlow()
-	c.t.Logf("messages flow again after %v", time.Since(began).Round(time.Millisecond))
+	c.t.Logf("messages flow again after %v", time.Since(healed).Round(time.Millisecond))
 	for _, p := range c.producers {
 		p.finish()
 	}
-	ends := sum(c.admin.ends(c.topic))
-	require.Eventually(c.t, func() bool { return c.admin.committedSum(c.subscription, c.topic) == ends },
-		settles, 50*time.Millisecond, "everything is committed")
-	c.t.Logf("settled after %v: %d messages in the topic", time.Since(began).Round(time.Millisecond), ends)
+	c.awaitCommitted()
+	c.t.Logf("everything is settled after %v", time.Since(healed).Round(time.Millisecond))
+	c.check()
 }
 
-// consume starts a consumer with the SDK.
-func (c *chaos) consume(addr string) *worker {
+// awaitCommitted waits until everything in the topic is committed. When it isn't,
+// that is for the history to explain.
+func (c *chaos) awaitCommitted() {
 	c.t.Helper()
-	return consume(c.t, c.connect(addr), c.subscription, []string{c.topic}, c.handle)
+	end := sum(c.admin.ends(c.topic))
+	deadline := time.Now().Add(settles)
+	for c.admin.committedSum(c.subscription, c.topic) < end {
+		if time.Now().After(deadline) {
+			c.t.Errorf("after %v not everything is committed: %d of %d", settles, c.admin.committedSum(c.subscription, c.topic), end)
+			return
+		}
+		c.last(50 * time.Millisecond)
+	}
 }
 
-func (c *chaos) handle(context.Context, *messageproxy.Message) error {
-	c.flow.note(0, 1)
-	return nil
-}
-
-// raw returns the generated stubs.
-func (c *chaos) raw(addr string) messageproxyv1.MessageProxyClient {
+func (c *chaos) check() {
 	c.t.Helper()
-	return rawClient(c.t, c.clients.through(addr), c.dialOptions(addr)...)
+	require.NoError(c.t, c.readPositions(c.t.Context()))
+	require.NoError(c.t, c.tap.ReadLogs(c.admin.ctx(), c.admin.client, c.topic))
+	entries := c.history.Entries()
+	c.t.Log(countEvents(entries))
+	for _, v := range history.Check(entries, c.rules) {
+		c.t.Errorf("%s: %s", v.Rule, v.Problem)
+		for _, e := range v.Events {
+			c.t.Logf("  %s %T %+v", e.At.Format("15:04:05.000"), e.Event, e.Event)
+		}
+	}
+}
+
+// countEvents says what a history has seen.
+func countEvents(entries []history.Entry) string {
+	outcomes := make(map[history.Outcome]int)
+	var produced, delivered, acked, broken, ended, lost int
+	for _, e := range entries {
+		switch e := e.Event.(type) {
+		case history.Produced:
+			produced++
+		case history.Answered:
+			outcomes[e.Outcome]++
+		case history.ProduceEnded:
+			if e.Broken {
+				broken++
+			}
+		case history.Delivered:
+			if e.Side == history.Client {
+				delivered += len(e.Messages)
+			}
+		case history.Acked:
+			if e.Side == history.Client {
+				acked += len(e.IDs)
+			}
+		case history.ConsumeEnded:
+			if e.Side == history.Client {
+				ended++
+			}
+		case history.Lost:
+			lost += len(e.Partitions)
+		}
+	}
+	return fmt.Sprintf("%d produced: %d stored, %d failed, %d of unknown outcome, %d streams broke; "+
+		"%d deliveries, %d ACKs, %d streams ended; %d times a server lost a partition",
+		produced, outcomes[history.Stored], outcomes[history.Failed], outcomes[history.Unknown], broken,
+		delivered, acked, ended, lost)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
+	"github.com/messageproxy/messageproxy/integration/history/tap"
 	messageproxy "github.com/messageproxy/messageproxy/sdk/go"
 )
 
@@ -66,7 +67,8 @@ var lastToken atomic.Int64
 func newToken() string { return fmt.Sprintf("m%d", lastToken.Add(1)) }
 
 const (
-	chaosKeys = 30
+	chaosKeys     = 30
+	smallestValue = 100
 	// chaosPace is how often each producer sends something.
 	chaosPace = 10 * time.Millisecond
 )
@@ -86,7 +88,7 @@ type sdkProducer struct {
 // produce starts a producer with the SDK.
 func (c *chaos) produce(addr string) {
 	p := &sdkProducer{
-		c: c, client: c.connect(addr), quit: make(chan struct{}), done: make(chan struct{}),
+		c: c, client: c.connect(c.name("sdk-producer"), addr), quit: make(chan struct{}), done: make(chan struct{}),
 		unanswered: make(map[string]bool),
 	}
 	c.producers = append(c.producers, p)
@@ -115,7 +117,7 @@ func (p *sdkProducer) send(token string) {
 	p.unanswered[token] = true
 	p.mu.Unlock()
 	p.client.ProduceAsync(p.c.t.Context(), &messageproxy.Message{
-		Topic: p.c.topic, Key: chaosKey(), Value: []byte(token),
+		Topic: p.c.topic, Key: chaosKey(), Value: chaosValue(token),
 	}, func(_ messageproxy.Receipt, err error) { p.answered(token, err) })
 }
 
@@ -126,6 +128,14 @@ func chaosKey() []byte {
 		return nil
 	}
 	return fmt.Appendf(nil, "key-%d", i)
+}
+
+// chaosValue is a few hundred bytes, and now and then what fills several packets.
+func chaosValue(token string) []byte {
+	if rand.IntN(200) == 0 {
+		return tap.Value(token, 20<<10)
+	}
+	return tap.Value(token, smallestValue+rand.IntN(300))
 }
 
 func (p *sdkProducer) answered(token string, err error) {
@@ -169,7 +179,7 @@ type rawProducer struct {
 
 // produceRaw starts a producer without the SDK.
 func (c *chaos) produceRaw(addr string) {
-	p := &rawProducer{c: c, client: c.raw(addr), quit: make(chan struct{}), done: make(chan struct{})}
+	p := &rawProducer{c: c, client: c.raw(c.name("raw-producer"), addr), quit: make(chan struct{}), done: make(chan struct{})}
 	c.producers = append(c.producers, p)
 	ctx, cancel := context.WithCancel(context.Background())
 	go p.run(ctx)
@@ -233,7 +243,7 @@ func (p *rawProducer) stream(ctx context.Context) (finished bool) {
 		for range 1 + rand.IntN(5) {
 			last++
 			request.Messages = append(request.Messages, &messageproxyv1.OutgoingMessage{
-				Sequence: last, Topic: p.c.topic, Key: chaosKey(), Value: []byte(newToken()),
+				Sequence: last, Topic: p.c.topic, Key: chaosKey(), Value: chaosValue(newToken()),
 			})
 		}
 		if stream.Send(request) != nil {
@@ -266,13 +276,14 @@ func (p *rawProducer) finish() {
 // consumeRaw starts a consumer without the SDK, which ACKs in random order, and
 // subscribes again when its stream ends.
 func (c *chaos) consumeRaw(addr string) {
-	client := c.raw(addr)
+	name := c.name("raw-consumer")
+	client := c.raw(name, addr)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			c.consumeStream(ctx, client)
+			c.consumeStream(ctx, client, name)
 			select {
 			case <-time.After(chaosPace):
 			case <-ctx.Done():
@@ -285,7 +296,7 @@ func (c *chaos) consumeRaw(addr string) {
 	})
 }
 
-func (c *chaos) consumeStream(ctx context.Context, client messageproxyv1.MessageProxyClient) {
+func (c *chaos) consumeStream(ctx context.Context, client messageproxyv1.MessageProxyClient, name string) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := client.Consume(ctx)
@@ -293,7 +304,7 @@ func (c *chaos) consumeStream(ctx context.Context, client messageproxyv1.Message
 		return
 	}
 	if stream.Send(&messageproxyv1.ConsumeRequest{Request: &messageproxyv1.ConsumeRequest_Subscribe{
-		Subscribe: &messageproxyv1.SubscribeRequest{Subscription: c.subscription, Topics: []string{c.topic}, ClientName: "raw"},
+		Subscribe: &messageproxyv1.SubscribeRequest{Subscription: c.subscription, Topics: []string{c.topic}, ClientName: name},
 	}}) != nil {
 		return
 	}
@@ -351,4 +362,3 @@ func (c *chaos) ackShuffled(stream rawConsumeStream, ids <-chan string, received
 type rawConsumeStream interface {
 	Send(*messageproxyv1.ConsumeRequest) error
 }
-

@@ -8,7 +8,7 @@ import (
 func TestFaultsSmoke(t *testing.T) {
 	t.Parallel()
 	c := startChaos(t, sharedKafka.Brokers(), 6)
-	c.addLoad(c.startProxy(nil).addr)
+	c.addLoad(c.startProxy("one", nil))
 	c.awaitFlow()
 	c.clients.disturb(both(held)...)
 	c.last(5 * time.Second)

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
+	"github.com/messageproxy/messageproxy/broker"
 	kafka "github.com/messageproxy/messageproxy/broker-kafka"
 	messageproxy "github.com/messageproxy/messageproxy/sdk/go"
 	"github.com/messageproxy/messageproxy/server"
@@ -27,6 +28,8 @@ type proxy struct {
 type proxyConfig struct {
 	server server.Config
 	kafka  kafka.Options
+	// wrap, if it is set, returns what the server gets in place of the backend.
+	wrap func(broker.Broker) broker.Broker
 }
 
 // startProxy starts a proxy in front of a Kafka. It is drained when the test ends,
@@ -42,7 +45,11 @@ func startProxy(t *testing.T, brokers []string, change func(*proxyConfig)) *prox
 	}
 	backend, err := kafka.New(cfg.kafka)
 	require.NoError(t, err)
-	srv, err := server.New(backend, cfg.server)
+	var seen broker.Broker = backend
+	if cfg.wrap != nil {
+		seen = cfg.wrap(backend)
+	}
+	srv, err := server.New(seen, cfg.server)
 	require.NoError(t, err)
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
