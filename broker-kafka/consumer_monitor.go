@@ -26,9 +26,6 @@ const (
 	// failureFades is when a failure that wasn't seen again is over. While it
 	// lasts it is seen several times a second.
 	failureFades = 2 * time.Second
-	// unknownTopicGrace is how long a topic may be unknown: new ones take a moment to be
-	// known everywhere.
-	unknownTopicGrace = 5 * time.Second
 	// ackTroubleInterval is how often EventAckTrouble is told while it lasts.
 	ackTroubleInterval = 5 * time.Second
 )
@@ -188,7 +185,7 @@ func (c *consumer) partitionTroubleLocked(p *partition, now time.Time) *broker.E
 	}
 	lasted := f.last.Sub(f.since)
 	if isTopicGone(f.err) {
-		if lasted < unknownTopicGrace {
+		if lasted < topicGrace {
 			return nil
 		}
 		c.failTopicLocked(p.id.Topic, errTopicGone)

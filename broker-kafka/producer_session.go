@@ -50,7 +50,7 @@ func (b *Broker) newSession(maxMessageBytes int, dial dialFunc) (*session, error
 		kgo.BrokerMaxWriteBytes(int32(max(defaultMaxWriteBytes, 2*maxMessageBytes))),
 		// The server bounds what is outstanding; ProduceAsync never blocks.
 		kgo.MaxBufferedRecords(math.MaxInt),
-		kgo.MetadataMinAge(250*time.Millisecond),
+		kgo.MetadataMinAge(metadataPause),
 		kgo.RetryBackoffFn(retryBackoff),
 		kgo.UnknownTopicRetries(unknownTopicRetries),
 		// A broker that starts or ends behind a load balancer or a published port closes
@@ -67,9 +67,11 @@ func (b *Broker) newSession(maxMessageBytes int, dial dialFunc) (*session, error
 
 const (
 	defaultMaxWriteBytes = 100 << 20
-	// unknownTopicRetries: a topic that was just opened is given up after this many
-	// looks, at least 250 ms apart, at which brokers don't know it.
-	unknownTopicRetries = 4
+	// metadataPause is between two looks of the library's at what topics there are.
+	metadataPause = 250 * time.Millisecond
+	// unknownTopicRetries: a topic that one broker knew and others don't is given up
+	// after this many looks.
+	unknownTopicRetries = int(topicGrace / metadataPause)
 )
 
 // retryBackoff is shorter than the library's own: messages' deadlines are looked

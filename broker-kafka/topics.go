@@ -15,11 +15,17 @@ import (
 const (
 	// topicTimeout is the contract's limit for saying that a topic doesn't exist.
 	topicTimeout = 10 * time.Second
-	// topicGrace is how long a topic must be unknown to count as missing: one that
-	// was just created is not yet known to every broker.
-	topicGrace = time.Second
-	// topicPause is between two looks for a topic that should appear.
-	topicPause = 50 * time.Millisecond
+	// topicGrace is how long a topic must be unknown to count as missing. Its creation
+	// ends when the controller has it in its log; each broker takes it from there by
+	// itself, and answers from what it has so far. That is a matter of milliseconds,
+	// but nothing bounds it: a broker that was held up answers clients before it has
+	// caught up. So this is as long as the contract's limit allows, with time left to
+	// ask in.
+	topicGrace = 5 * time.Second
+	// firstTopicPause and longestTopicPause are between two looks for a topic that
+	// should appear: the pauses grow.
+	firstTopicPause   = 50 * time.Millisecond
+	longestTopicPause = 400 * time.Millisecond
 
 	maxTopicName = 249
 )
@@ -48,7 +54,7 @@ func (b *Broker) ensureTopics(ctx context.Context, cl *kgo.Client, topics []stri
 	defer cancel()
 	created := false
 	var missingSince time.Time
-	for {
+	for pause := firstTopicPause; ; pause = min(2*pause, longestTopicPause) {
 		ids, missing, err := lookUpTopics(ctx, cl, topics)
 		switch {
 		case err != nil:
@@ -66,7 +72,7 @@ func (b *Broker) ensureTopics(ctx context.Context, cl *kgo.Client, topics []stri
 		case time.Since(missingSince) >= topicGrace:
 			return nil, mapError(kerr.UnknownTopicOrPartition, missing[0], broker.AnyPartition)
 		}
-		if !sleep(ctx, topicPause) {
+		if !sleep(ctx, pause) {
 			return nil, mapError(fmt.Errorf("waiting for the topic: %w", ctx.Err()), missing[0], broker.AnyPartition)
 		}
 	}
