@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +21,9 @@ import (
 // which it has a position.
 func (t *Tap) ReadPositions(ctx context.Context, admin *kadm.Client, subscription string) error {
 	offsets, err := admin.FetchOffsets(ctx, subscription)
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return nil // it has none
+	}
 	if err == nil {
 		err = offsets.Error()
 	}
@@ -39,23 +44,44 @@ func (t *Tap) ReadPositions(ctx context.Context, admin *kadm.Client, subscriptio
 // ReadTopics learns which incarnation of the topics is the present one, and must be
 // called when a topic has been created again; otherwise its UUID is learnt from
 // its first message.
-func (t *Tap) ReadTopics(ctx context.Context, admin *kadm.Client, topics ...string) error {
-	_, err := t.readTopics(ctx, admin, topics)
+func (t *Tap) ReadTopics(ctx context.Context, client *kgo.Client, topics ...string) error {
+	_, err := t.readTopics(ctx, client, topics)
 	return err
 }
 
-func (t *Tap) readTopics(ctx context.Context, admin *kadm.Client, topics []string) (kadm.TopicDetails, error) {
-	details, err := admin.ListTopics(ctx, topics...)
-	if err == nil {
-		err = details.Error()
+// topicNow is what brokers say about a topic at this moment.
+type topicNow struct {
+	name    string
+	id      topicID
+	leaders map[int32]int32 // of its partitions
+}
+
+// readTopics asks the brokers: the client may remember what was true before.
+func (t *Tap) readTopics(ctx context.Context, client *kgo.Client, topics []string) ([]topicNow, error) {
+	request := kmsg.NewPtrMetadataRequest()
+	for _, topic := range topics {
+		asked := kmsg.NewMetadataRequestTopic()
+		asked.Topic = &topic
+		request.Topics = append(request.Topics, asked)
 	}
+	response, err := request.RequestWith(ctx, client)
 	if err != nil {
-		return nil, fmt.Errorf("reading what topics there are: %w", err)
+		return nil, fmt.Errorf("asking for topics: %w", err)
 	}
-	for name, d := range details {
-		t.topics.name(name, d.ID)
+	found := make([]topicNow, len(response.Topics))
+	for i := range response.Topics {
+		in := &response.Topics[i]
+		if err := kerr.ErrorForCode(in.ErrorCode); err != nil {
+			return nil, fmt.Errorf("asking for topics, of which one is %q: %w", topics[0], err)
+		}
+		found[i] = topicNow{name: *in.Topic, id: in.TopicID, leaders: make(map[int32]int32)}
+		for j := range in.Partitions {
+			found[i].leaders[in.Partitions[j].Partition] = in.Partitions[j].Leader
+		}
+		t.topics.name(found[i].name, found[i].id)
 	}
-	return details, nil
+	slices.SortFunc(found, func(a, b topicNow) int { return strings.Compare(a.name, b.name) })
+	return found, nil
 }
 
 // ReadLogs records everything that a consumer can read of topics: each partition
@@ -63,7 +89,7 @@ func (t *Tap) readTopics(ctx context.Context, admin *kadm.Client, topics []strin
 // back. client is for requests alone; what else it does is left as it is.
 func (t *Tap) ReadLogs(ctx context.Context, client *kgo.Client, topics ...string) error {
 	admin := kadm.NewClient(client)
-	details, err := t.readTopics(ctx, admin, topics)
+	found, err := t.readTopics(ctx, client, topics)
 	if err != nil {
 		return err
 	}
@@ -78,18 +104,18 @@ func (t *Tap) ReadLogs(ctx context.Context, client *kgo.Client, topics ...string
 	if err != nil {
 		return fmt.Errorf("reading the ends of topics: %w", err)
 	}
-	for _, topic := range details.Sorted() {
-		for _, p := range topic.Partitions.Sorted() {
-			end, _ := ends.Lookup(topic.Topic, p.Partition)
-			log := logReader{client: client, admin: admin, topic: topic, partition: p.Partition, end: end.Offset}
+	for _, topic := range found {
+		for _, p := range slices.Sorted(maps.Keys(topic.leaders)) {
+			end, _ := ends.Lookup(topic.name, p)
+			log := logReader{tap: t, client: client, topic: topic, partition: p, end: end.Offset}
 			messages, err := log.read(ctx)
 			if err != nil {
-				return fmt.Errorf("reading partition %d of topic %q: %w", p.Partition, topic.Topic, err)
+				return fmt.Errorf("reading partition %d of topic %q: %w", p, topic.name, err)
 			}
 			t.recorder.Record(history.Log{
-				Partition: history.Partition{Topic: t.topics.name(topic.Topic, topic.ID), Number: p.Partition},
+				Partition: history.Partition{Topic: t.topics.name(topic.name, topic.id), Number: p},
 				Messages:  messages,
-				Compacted: compacted[topic.Topic],
+				Compacted: compacted[topic.name],
 			})
 		}
 	}
@@ -115,9 +141,9 @@ func compactedTopics(ctx context.Context, admin *kadm.Client, topics []string) (
 // logReader fetches one partition, request by request: so it knows how far it is
 // even where there is nothing to be seen.
 type logReader struct {
+	tap       *Tap
 	client    *kgo.Client
-	admin     *kadm.Client
-	topic     kadm.TopicDetail
+	topic     topicNow
 	partition int32
 	next, end int64
 }
@@ -144,7 +170,7 @@ func (l *logReader) read(ctx context.Context) ([]history.Message, error) {
 			if r.Offset >= l.end {
 				break
 			}
-			id := formatID(idParts{topic: l.topic.ID, partition: l.partition, position: r.Offset})
+			id := formatID(idParts{topic: l.topic.id, partition: l.partition, position: r.Offset})
 			messages = append(messages, history.Message{ID: id, Position: r.Offset, Token: Token(r.Value)})
 		}
 	}
@@ -153,7 +179,7 @@ func (l *logReader) read(ctx context.Context) ([]history.Message, error) {
 
 // fetch fetches from next on, and moves it.
 func (l *logReader) fetch(ctx context.Context) ([]*kgo.Record, error) {
-	response, err := l.request().RequestWith(ctx, l.client.Broker(int(l.topic.Partitions[l.partition].Leader)))
+	response, err := l.request().RequestWith(ctx, l.client.Broker(int(l.topic.leaders[l.partition])))
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +194,7 @@ func (l *logReader) fetch(ctx context.Context) ([]*kgo.Record, error) {
 		return nil, err
 	}
 	options := kgo.ProcessFetchPartitionOpts{
-		Offset: l.next, IsolationLevel: kgo.ReadCommitted(), Topic: l.topic.Topic, Partition: l.partition,
+		Offset: l.next, IsolationLevel: kgo.ReadCommitted(), Topic: l.topic.name, Partition: l.partition,
 	}
 	out, next := kgo.ProcessFetchPartition(options, in, kgo.DefaultDecompressor(), nil)
 	l.next = next
@@ -179,7 +205,7 @@ func (l *logReader) request() *kmsg.FetchRequest {
 	partition := kmsg.NewFetchRequestTopicPartition()
 	partition.Partition, partition.FetchOffset, partition.PartitionMaxBytes = l.partition, l.next, fetchBytes
 	topic := kmsg.NewFetchRequestTopic()
-	topic.Topic, topic.TopicID, topic.Partitions = l.topic.Topic, l.topic.ID, []kmsg.FetchRequestTopicPartition{partition}
+	topic.Topic, topic.TopicID, topic.Partitions = l.topic.name, l.topic.id, []kmsg.FetchRequestTopicPartition{partition}
 	request := kmsg.NewPtrFetchRequest()
 	request.ReplicaID, request.SessionEpoch, request.IsolationLevel = -1, -1, 1
 	request.MaxBytes, request.MinBytes, request.MaxWaitMillis = fetchBytes, 1, int32(fetchWait.Milliseconds())
@@ -189,11 +215,11 @@ func (l *logReader) request() *kmsg.FetchRequest {
 
 // skipDeleted goes on with the oldest message that is left.
 func (l *logReader) skipDeleted(ctx context.Context) error {
-	starts, err := l.admin.ListStartOffsets(ctx, l.topic.Topic)
+	starts, err := kadm.NewClient(l.client).ListStartOffsets(ctx, l.topic.name)
 	if err == nil {
 		err = starts.Error()
 	}
-	if start, ok := starts.Lookup(l.topic.Topic, l.partition); ok && err == nil {
+	if start, ok := starts.Lookup(l.topic.name, l.partition); ok && err == nil {
 		l.next = max(l.next, start.Offset)
 	}
 	return err
@@ -208,12 +234,13 @@ func (l *logReader) findLeader(ctx context.Context) error {
 		return ctx.Err()
 	case <-timer.C:
 	}
-	details, err := l.admin.ListTopics(ctx, l.topic.Topic)
-	if err == nil {
-		err = details.Error()
+	found, err := l.tap.readTopics(ctx, l.client, []string{l.topic.name})
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		l.topic = details[l.topic.Topic]
+	if len(found) != 1 || found[0].id != l.topic.id {
+		return errors.New("the topic was created again meanwhile")
 	}
-	return err
+	l.topic = found[0]
+	return nil
 }

@@ -3,9 +3,9 @@ package tap_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -29,6 +29,7 @@ const (
 
 // links say how a scenario's parts reach each other.
 type links struct {
+	kafkaPort   int
 	kafkaListen func(network, address string) (net.Listener, error)
 	kafkaDial   func(ctx context.Context, network, address string) (net.Conn, error)
 	proxyListen func() (net.Listener, func(context.Context, string) (net.Conn, error))
@@ -37,23 +38,25 @@ type links struct {
 // scene is a Kafka, a proxy, and a tap on everything.
 type scene struct {
 	*testing.T
-	recorder history.Recorder
-	tap      *tap.Tap
-	kafka    *kgo.Client
-	admin    *kadm.Client
-	target   string
-	dial     func(context.Context, string) (net.Conn, error)
-	stop     func()
+	recorder     history.Recorder
+	tap          *tap.Tap
+	kafka        *kgo.Client
+	kafkaOptions []kgo.Opt
+	admin        *kadm.Client
+	target       string
+	dial         func(context.Context, string) (net.Conn, error)
+	stop         func()
 }
 
 func newScene(t *testing.T, l links) *scene {
 	s := &scene{T: t}
 	s.tap = tap.New(&s.recorder)
-	cluster, err := kfake.NewCluster(kfake.ListenFn(l.kafkaListen), kfake.NumBrokers(1), kfake.SeedTopics(2, topic))
+	cluster, err := kfake.NewCluster(kfake.ListenFn(l.kafkaListen), kfake.NumBrokers(1), kfake.Ports(l.kafkaPort), kfake.SeedTopics(2, topic))
 	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	options := []kgo.Opt{kgo.Dialer(l.kafkaDial), kgo.DisableClientMetrics()}
-	s.kafka, err = kgo.NewClient(append(options, kgo.SeedBrokers(cluster.ListenAddrs()...))...)
+	s.kafkaOptions = append(options[:len(options):len(options)], kgo.SeedBrokers(cluster.ListenAddrs()...))
+	s.kafka, err = kgo.NewClient(s.kafkaOptions...)
 	require.NoError(t, err)
 	t.Cleanup(s.kafka.Close)
 	s.admin = kadm.NewClient(s.kafka)
@@ -61,6 +64,7 @@ func newScene(t *testing.T, l links) *scene {
 	backend, err := kafka.New(kafka.Options{Brokers: cluster.ListenAddrs(), ClientOptions: options})
 	require.NoError(t, err)
 	config := server.DefaultConfig()
+	config.Logger = slog.New(slog.DiscardHandler)
 	config.ServerOptions = s.tap.ServerOptions("proxy")
 	srv, err := server.New(s.tap.Broker("proxy", backend), config)
 	require.NoError(t, err)
@@ -98,7 +102,7 @@ func (s *scene) stub(client string) (messageproxyv1.MessageProxyClient, func()) 
 
 func (s *scene) produce(c *messageproxy.Client, partition int32, tokens ...string) {
 	for _, token := range tokens {
-		m := &messageproxy.Message{Topic: topic, Partition: partition, Key: []byte(token), Value: tap.Value(token, 50)}
+		m := &messageproxy.Message{Topic: topic, ToPartition: &partition, Key: []byte(token), Value: tap.Value(token, 50)}
 		_, err := c.Produce(s.Context(), m)
 		require.NoError(s, err)
 	}
@@ -146,11 +150,6 @@ func of[E history.Event](s *scene) []E {
 	return events
 }
 
-// side returns those of one side.
-func side[E history.Event](s *scene, of history.Side, sideOf func(E) history.Side) []E {
-	return nil
-}
-
 func numbered(prefix string, n int) []string {
 	tokens := make([]string, n)
 	for i := range tokens {
@@ -158,6 +157,3 @@ func numbered(prefix string, n int) []string {
 	}
 	return tokens
 }
-
-// soon bounds what a scenario waits for.
-const soon = 30 * time.Second

@@ -1,0 +1,369 @@
+package tap_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
+	"github.com/messageproxy/messageproxy/integration/history"
+	"github.com/messageproxy/messageproxy/integration/history/tap"
+	messageproxy "github.com/messageproxy/messageproxy/sdk/go"
+)
+
+// scenarios run over loopback (real_test.go) and in virtual time (bubble_test.go).
+var scenarios = map[string]func(s *scene){
+	"an SDK's producer":               producerOfTheSDK,
+	"an SDK's consumer":               consumerOfTheSDK,
+	"results of every kind":           resultsOfEveryKind,
+	"a consumer without the SDK":      consumerWithoutTheSDK,
+	"a client that goes":              clientThatGoes,
+	"a request that can't be decoded": undecodableRequest,
+	"a topic created again":           topicCreatedAgain,
+	"logs and positions":              logsAndPositions,
+	"a drain":                         drain,
+}
+
+func producerOfTheSDK(s *scene) {
+	c := s.sdk("app")
+	s.produce(c, 1, numbered("m", 3)...)
+	require.NoError(s, c.Close())
+	s.stop()
+
+	assert.Equal(s, []history.ProduceOpened{{Stream: "app/1", Server: "proxy"}}, of[history.ProduceOpened](s))
+	produced, answered := of[history.Produced](s), of[history.Answered](s)
+	require.Len(s, answered, 3)
+	for i, token := range numbered("m", 3) {
+		sequence := uint64(i + 1)
+		assert.Equal(s, history.Produced{Stream: "app/1", Sequence: sequence, Topic: topic, Token: token}, produced[i])
+		assert.Equal(s, history.Answered{
+			Stream: "app/1", Sequence: sequence, Outcome: history.Stored, Partition: on(1), Position: int64(i),
+		}, answered[i])
+	}
+	ended := of[history.ProduceEnded](s)
+	require.Len(s, ended, 1)
+	assert.Equal(s, "app/1", ended[0].Stream)
+}
+
+func on(partition int32) history.Partition { return history.Partition{Topic: topic, Number: partition} }
+
+func consumerOfTheSDK(s *scene) {
+	c := s.sdk("app")
+	s.produce(c, 0, "a", "b")
+	ctx, cancel := context.WithCancel(s.Context())
+	failing, calls := errors.New("not yet"), 0
+	handler := s.tap.Handler("work", func(context.Context, *messageproxy.Message) error {
+		switch calls++; calls {
+		case 1:
+			return failing
+		case 2:
+			panic("not yet either")
+		case 4:
+			cancel()
+		}
+		return nil
+	})
+	require.NoError(s, c.Subscription(subscription, topic).Consume(ctx, handler))
+	require.NoError(s, c.Close())
+	s.stop()
+
+	oks := func(handled []history.Handled) (ok []bool) {
+		for _, h := range handled {
+			ok = append(ok, h.OK)
+		}
+		return ok
+	}
+	assert.Equal(s, []bool{false, false, true, true}, oks(of[history.Handled](s)))
+	handling := of[history.Handling](s)
+	assert.Equal(s, []string{"a", "a", "a", "b"}, []string{
+		handling[0].Message.Token, handling[1].Message.Token, handling[2].Message.Token, handling[3].Message.Token,
+	})
+	assert.Equal(s, history.Handling{Client: "work", Partition: on(0), Message: handling[3].Message}, handling[3])
+	for _, side := range []history.Side{history.Client, history.Server} {
+		s.requireConsumed(side, []string{"a", "b"}, handling)
+	}
+}
+
+// requireConsumed checks the events of the stream of an SDK that got and ACKed
+// messages of partition 0, on one side.
+func (s *scene) requireConsumed(side history.Side, tokens []string, handling []history.Handling) {
+	s.Helper()
+	var acked, delivered, left, ended int
+	stream := map[history.Side]string{history.Client: "app/2", history.Server: "app/1"}[side]
+	for _, e := range s.recorder.Entries() {
+		switch e := e.Event.(type) {
+		case history.Subscribed:
+			if e.Side == side {
+				assert.Equal(s, history.Subscribed{
+					Side: side, Stream: stream, Server: "proxy", Subscription: subscription, Window: 1000, AckTimeout: e.AckTimeout,
+				}, e)
+				assert.NotZero(s, e.AckTimeout)
+			}
+		case history.Delivered:
+			if e.Side != side {
+				continue
+			}
+			assert.Equal(s, stream, e.Stream)
+			assert.Equal(s, on(0), e.Partition)
+			for _, m := range e.Messages {
+				assert.Equal(s, history.Message{ID: m.ID, Position: int64(delivered), Token: tokens[delivered]}, m)
+				assert.True(s, slices.ContainsFunc(handling, func(h history.Handling) bool { return h.Message == m }))
+				delivered++
+			}
+		case history.Acked:
+			if e.Side == side {
+				assert.Equal(s, stream, e.Stream)
+				acked += len(e.IDs)
+			}
+		case history.Left:
+			if e.Side == side {
+				left++
+			}
+		case history.ConsumeEnded:
+			if e.Side == side {
+				assert.Equal(s, history.ConsumeEnded{Side: side, Stream: stream}, e)
+				ended++
+			}
+		}
+	}
+	assert.Equal(s, []int{2, 2, 1, 1}, []int{delivered, acked, left, ended}, "delivered, ACKed, left, ended")
+}
+
+func resultsOfEveryKind(s *scene) {
+	stub, closeConn := s.stub("raw")
+	stream, err := stub.Produce(s.Context())
+	require.NoError(s, err)
+	require.NoError(s, stream.Send(&messageproxyv1.ProduceRequest{Messages: []*messageproxyv1.OutgoingMessage{
+		{Sequence: 7, Topic: topic, Value: []byte("not a token")},
+		{Sequence: 8, Topic: ""},
+	}}))
+	require.NoError(s, stream.CloseSend())
+	for {
+		if _, err = stream.Recv(); err != nil {
+			break
+		}
+	}
+	require.ErrorIs(s, err, io.EOF)
+	closeConn()
+	s.stop()
+
+	assert.Empty(s, of[history.Produced](s)[0].Token)
+	answers := map[uint64]history.Answered{}
+	for _, a := range of[history.Answered](s) {
+		answers[a.Sequence] = a
+	}
+	require.Len(s, answers, 2)
+	assert.Equal(s, history.Stored, answers[7].Outcome)
+	assert.Equal(s, history.Failed, answers[8].Outcome)
+	assert.Contains(s, answers[8].Why, "INVALID_ARGUMENT: ")
+	assert.Equal(s, []history.ProduceEnded{{Stream: "raw/1"}}, of[history.ProduceEnded](s))
+}
+
+func consumerWithoutTheSDK(s *scene) {
+	c := s.sdk("app")
+	s.produce(c, 0, "a", "b")
+	require.NoError(s, c.Close())
+	stub, closeConn := s.stub("raw")
+	stream, err := stub.Consume(s.Context())
+	require.NoError(s, err)
+	require.NoError(s, stream.Send(subscribe("named by itself")))
+	ids := s.receive(stream, 2)
+	require.NoError(s, stream.Send(ack("nonsense", ids[1])))
+	response, err := stream.Recv()
+	require.NoError(s, err)
+	require.Equal(s, messageproxyv1.ErrorCode_ERROR_CODE_NOT_HELD, response.GetNotice().GetCode())
+	require.NoError(s, stream.CloseSend())
+	for err == nil {
+		_, err = stream.Recv()
+	}
+	closeConn()
+	s.stop()
+
+	names := map[history.Side]string{history.Client: "raw/1", history.Server: "named by itself/1"}
+	for _, e := range of[history.Subscribed](s) {
+		assert.Equal(s, names[e.Side], e.Stream)
+		assert.Equal(s, 7, e.Window)
+	}
+	assert.ElementsMatch(s, []history.Acked{
+		{Side: history.Client, Stream: names[history.Client], IDs: []string{"nonsense", ids[1]}},
+		{Side: history.Server, Stream: names[history.Server], IDs: []string{"nonsense", ids[1]}},
+	}, of[history.Acked](s))
+	assert.ElementsMatch(s, []history.NotHeld{
+		{Side: history.Client, Stream: names[history.Client], IDs: []string{"nonsense"}},
+		{Side: history.Server, Stream: names[history.Server], IDs: []string{"nonsense"}},
+	}, of[history.NotHeld](s))
+	assert.Len(s, of[history.ConsumeEnded](s), 2)
+	gained, fetched, lost := of[history.Gained](s), of[history.Fetched](s), of[history.Lost](s)
+	both := []history.Partition{on(0), on(1)}
+	assert.Equal(s, []history.Gained{{Server: "proxy", Subscription: subscription, Partitions: both}}, gained)
+	assert.Equal(s, []history.Lost{{Server: "proxy", Subscription: subscription, Partitions: both}}, lost)
+	n := 0
+	for _, f := range fetched {
+		assert.Equal(s, on(0), f.Partition)
+		for _, m := range f.Messages {
+			assert.Equal(s, history.Message{ID: ids[n], Position: int64(n), Token: []string{"a", "b"}[n]}, m)
+			n++
+		}
+	}
+	assert.Equal(s, 2, n)
+}
+
+// Both ends learn that a client has gone, though it never receives.
+func clientThatGoes(s *scene) {
+	stub, closeConn := s.stub("raw")
+	ctx, cancel := context.WithCancel(s.Context())
+	consume, err := stub.Consume(ctx)
+	require.NoError(s, err)
+	require.NoError(s, consume.Send(subscribe("raw")))
+	s.receiveSubscribed(consume)
+	produce, err := stub.Produce(ctx)
+	require.NoError(s, err)
+	cancel()
+	<-produce.Context().Done()
+	for err == nil {
+		_, err = consume.Recv()
+	}
+	require.Equal(s, codes.Canceled, status.Code(err))
+	closeConn()
+	s.stop()
+	assert.ElementsMatch(s, []history.ConsumeEnded{
+		{Side: history.Client, Stream: "raw/1"}, {Side: history.Server, Stream: "raw/1"},
+	}, of[history.ConsumeEnded](s))
+	ended := of[history.ProduceEnded](s)
+	require.Len(s, ended, 1)
+	assert.True(s, ended[0].Broken)
+	assert.Equal(s, "raw/2", ended[0].Stream)
+}
+
+func (s *scene) receiveSubscribed(stream consumeStream) {
+	s.Helper()
+	response, err := stream.Recv()
+	require.NoError(s, err)
+	require.NotNil(s, response.GetSubscribed())
+}
+
+// The server sees such a request as it would without a tap, and so does the client.
+func undecodableRequest(s *scene) {
+	stub, closeConn := s.stub("raw")
+	stream, err := stub.Consume(s.Context())
+	require.NoError(s, err)
+	require.NoError(s, stream.Send(subscribe("raw")))
+	s.receiveSubscribed(stream)
+	broken := &messageproxyv1.ConsumeRequest{}
+	broken.ProtoReflect().SetUnknown([]byte{0x12, 2, 0x0a, 9}) // an ACK that is cut off
+	require.NoError(s, stream.SendMsg(broken))
+	for err == nil {
+		_, err = stream.Recv()
+	}
+	assert.Equal(s, codes.InvalidArgument, status.Code(err))
+	assert.Contains(s, err.Error(), "could not be decoded")
+	closeConn()
+	s.stop()
+	assert.Empty(s, of[history.Acked](s))
+	assert.ElementsMatch(s, []history.ConsumeEnded{
+		{Side: history.Client, Stream: "raw/1", Code: "INVALID_ARGUMENT"},
+		{Side: history.Server, Stream: "raw/1", Code: "INVALID_ARGUMENT"},
+	}, of[history.ConsumeEnded](s))
+}
+
+func topicCreatedAgain(s *scene) {
+	c := s.sdk("before")
+	s.produce(c, 0, "a")
+	require.NoError(s, c.Close())
+	require.NoError(s, s.tap.ReadLogs(s.Context(), s.kafka, topic))
+	_, err := s.admin.DeleteTopic(s.Context(), topic)
+	require.NoError(s, err)
+	_, err = s.admin.CreateTopic(s.Context(), 2, -1, nil, topic)
+	require.NoError(s, err)
+	require.NoError(s, s.tap.ReadTopics(s.Context(), s.kafka, topic))
+	stub, closeConn := s.stub("raw")
+	stream, err := stub.Consume(s.Context())
+	require.NoError(s, err)
+	require.NoError(s, stream.Send(subscribe("raw")))
+	c = s.sdk("after")
+	s.produceUntilStored(c, "b")
+	s.receive(stream, 1)
+	require.NoError(s, c.Close())
+	require.NoError(s, stream.CloseSend())
+	closeConn()
+	require.NoError(s, s.tap.ReadLogs(s.Context(), s.kafka, topic))
+	s.stop()
+
+	second := history.Partition{Topic: topic + "#2"}
+	var stored []history.Partition
+	for _, a := range of[history.Answered](s) {
+		if a.Outcome == history.Stored {
+			stored = append(stored, a.Partition)
+		}
+	}
+	assert.Equal(s, []history.Partition{on(0), second}, stored)
+	assert.Equal(s, second, of[history.Delivered](s)[0].Partition)
+	assert.Equal(s, second, of[history.Fetched](s)[0].Partition)
+	assert.Contains(s, of[history.Gained](s)[0].Partitions, second)
+	logs := of[history.Log](s)
+	require.Len(s, logs, 4)
+	assert.Equal(s, "a", logs[0].Messages[0].Token)
+	assert.Equal(s, second, logs[2].Partition)
+	assert.Equal(s, "b", logs[2].Messages[0].Token)
+	assert.Equal(s, logs[2].Messages[0], of[history.Delivered](s)[0].Messages[0])
+}
+
+// produceUntilStored produces to partition 0 of a topic of which the proxy has still
+// to notice that it is another one.
+func (s *scene) produceUntilStored(c *messageproxy.Client, token string) {
+	s.Helper()
+	for {
+		m := &messageproxy.Message{Topic: topic, ToPartition: new(int32(0)), Value: tap.Value(token, 50)}
+		_, err := c.Produce(s.Context(), m)
+		if err == nil {
+			return
+		}
+		require.ErrorIs(s, err, messageproxy.CodeTopicNotFound)
+	}
+}
+
+func drain(s *scene) {
+	stub, closeConn := s.stub("raw")
+	stream, err := stub.Consume(s.Context())
+	require.NoError(s, err)
+	require.NoError(s, stream.Send(subscribe("raw")))
+	s.receiveSubscribed(stream)
+	produce, err := stub.Produce(s.Context())
+	require.NoError(s, err)
+	require.NoError(s, produce.Send(&messageproxyv1.ProduceRequest{Messages: []*messageproxyv1.OutgoingMessage{
+		{Sequence: 1, Topic: ""}, // stored, it would be delivered, and waited for
+	}}))
+	_, err = produce.Recv()
+	require.NoError(s, err)
+	s.stop()
+	for err == nil {
+		_, err = stream.Recv()
+	}
+	for err = nil; err == nil; {
+		_, err = produce.Recv()
+	}
+	closeConn()
+	assert.ElementsMatch(s, []history.ConsumeEnded{
+		{Side: history.Client, Stream: "raw/1", Code: "SHUTTING_DOWN"},
+		{Side: history.Server, Stream: "raw/1", Code: "SHUTTING_DOWN"},
+	}, of[history.ConsumeEnded](s))
+	ended := of[history.ProduceEnded](s)
+	require.Len(s, ended, 1)
+	assert.True(s, ended[0].Broken)
+	assert.Contains(s, ended[0].Why, "SHUTTING_DOWN: ")
+}
+
+func run(t *testing.T, l func() links, in func(t *testing.T, f func(t *testing.T))) {
+	for name, play := range scenarios {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T) { play(newScene(t, l())) })
+		})
+	}
+}
