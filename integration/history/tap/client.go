@@ -14,7 +14,8 @@ import (
 // ClientOptions records the streams of a client's connections, as the client sees
 // them: for messageproxy.WithDialOptions, or for grpc.NewClient. Streams are
 // called client+"/1", client+"/2", and so on. server names the server that the
-// client talks to; empty if that changes.
+// client talks to; if that changes it is empty, and Consume streams are those of the
+// server that Serves says is at the other end.
 //
 // A stream's end is recorded when the client knows of it. A client that neither
 // receives nor gives up a stream doesn't know when the connection breaks.
@@ -37,6 +38,23 @@ func (t *Tap) ClientOptions(client, server string) []grpc.DialOption {
 		return &clientStream{ClientStream: stream, end: end}, nil
 	}
 	return []grpc.DialOption{grpc.WithChainStreamInterceptor(intercept)}
+}
+
+// Serves says what the server is called that clients reach by an address, from now
+// on.
+func (t *Tap) Serves(addr, server string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.served == nil {
+		t.served = make(map[string]string)
+	}
+	t.served[addr] = server
+}
+
+func (t *Tap) serverAt(addr string) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.served[addr]
 }
 
 // clientEnd is a stream seen from its client: *produceStream or *consumeStream.
@@ -69,7 +87,11 @@ func (s *clientStream) RecvMsg(m any) error {
 	case *messageproxyv1.ProduceResponse:
 		s.end.(*produceStream).response(m)
 	case *messageproxyv1.ConsumeResponse:
-		s.end.(*consumeStream).response(m)
+		end := s.end.(*consumeStream)
+		if m.GetSubscribed() != nil {
+			end.learnServer(s.Context())
+		}
+		end.response(m)
 	}
 	return nil
 }

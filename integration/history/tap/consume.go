@@ -1,9 +1,11 @@
 package tap
 
 import (
+	"context"
 	"strings"
 	"sync"
 
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
@@ -31,6 +33,15 @@ func (s *consumeStream) open(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stream = name
+}
+
+// learnServer asks who is at the other end, if that isn't known.
+func (s *consumeStream) learnServer(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if other, ok := peer.FromContext(ctx); ok && s.server == "" {
+		s.server = s.tap.serverAt(other.Addr.String())
+	}
 }
 
 // recordLocked records an event of a stream that has a name and hasn't ended.

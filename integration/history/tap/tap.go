@@ -14,6 +14,9 @@ type Tap struct {
 	topics   incarnations
 	clients  counters // of the streams that clients open
 	servers  counters // of the streams that servers accept
+
+	mu     sync.Mutex
+	served map[string]string // servers, by address
 }
 
 // New returns a Tap that records with recorder.
