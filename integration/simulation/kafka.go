@@ -1,0 +1,201 @@
+//go:build synctests
+
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/messageproxy/messageproxy/integration/history"
+)
+
+// kafkaCluster is the Kafka of a world. Its brokers are the nodes b0, b1, ...
+type kafkaCluster struct {
+	world     *world
+	cluster   *kfake.Cluster
+	addresses []string
+	client    *kgo.Client // for looking and for what operators do
+	admin     *kadm.Client
+	requests  *requestFaults
+	committed chan struct{} // a commit has come
+
+	mu sync.Mutex
+	// generations counts how often each topic was created.
+	generations map[string]int
+	positions   map[positionKey]int64 // as last recorded
+}
+
+type positionKey struct {
+	subscription string
+	partition    history.Partition
+}
+
+const firstBrokerPort = 9092
+
+func newKafkaCluster(w *world) *kafkaCluster {
+	k := &kafkaCluster{
+		world: w, requests: &requestFaults{world: w}, committed: make(chan struct{}, 1),
+		generations: map[string]int{}, positions: map[positionKey]int64{},
+	}
+	var ports []int
+	for i := range max(w.plan.Brokers, 1) {
+		ports = append(ports, firstBrokerPort+i)
+		k.addresses = append(k.addresses, fmt.Sprintf("127.0.0.1:%d", firstBrokerPort+i))
+	}
+	var err error
+	k.cluster, err = kfake.NewCluster(kfake.Ports(ports...), kfake.ListenFn(k.listen))
+	require.NoError(w.t, err)
+	for _, topic := range w.plan.Topics {
+		require.NoError(w.t, k.create(topic.Name, topic.Partitions, topic.Compacted))
+	}
+	k.client, err = kgo.NewClient(kgo.SeedBrokers(k.addresses...), kgo.Dialer(k.dialer("operator")), kgo.DisableClientMetrics())
+	require.NoError(w.t, err)
+	k.admin = kadm.NewClient(k.client)
+	k.readTopics()
+	k.observe()
+	return k
+}
+
+func (k *kafkaCluster) listen(_, address string) (net.Listener, error) {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return nil, err
+	}
+	return k.world.network.listen(fmt.Sprintf("b%d", n-firstBrokerPort), address)
+}
+
+// dialer is how a node reaches Kafka, undisturbed but for its network.
+func (k *kafkaCluster) dialer(node string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, _, address string) (net.Conn, error) {
+		return k.world.network.dial(ctx, node, strings.Replace(address, "localhost", "127.0.0.1", 1))
+	}
+}
+
+func (k *kafkaCluster) create(topic string, partitions int, compacted bool) error {
+	configs := map[string]string{}
+	if compacted {
+		configs["cleanup.policy"] = "compact"
+		configs["min.cleanable.dirty.ratio"] = "0"
+	}
+	if err := k.cluster.CreateTopic(topic, int32(max(partitions, 1)), configs); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.generations[topic]++
+	return nil
+}
+
+// name is what history calls the present incarnation of a topic: see package tap.
+func (k *kafkaCluster) nameLocked(topic string) string {
+	if n := k.generations[topic]; n > 1 {
+		return fmt.Sprintf("%s#%d", topic, n)
+	}
+	return topic
+}
+
+func (k *kafkaCluster) name(topic string) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.nameLocked(topic)
+}
+
+// readTopics tells the tap which incarnations there are now.
+func (k *kafkaCluster) readTopics() {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	_ = k.world.tap.ReadTopics(ctx, k.client, k.topics()...) // what it doesn't learn now it learns from messages
+}
+
+// topics are those that exist.
+func (k *kafkaCluster) topics() []string {
+	var topics []string
+	for _, t := range k.world.plan.Topics {
+		if k.cluster.TopicInfo(t.Name) != nil {
+			topics = append(topics, t.Name)
+		}
+	}
+	return topics
+}
+
+func (k *kafkaCluster) partitions(topic string) int {
+	return len(k.cluster.PartitionInfos(topic))
+}
+
+// observe has positions recorded before a commit changes them, and soon after: so
+// each that there ever was is seen.
+func (k *kafkaCluster) observe() {
+	k.cluster.ControlKey(int16(kmsg.OffsetCommit), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		k.readPositions(request.(*kmsg.OffsetCommitRequest).Group)
+		select {
+		case k.committed <- struct{}{}:
+		default:
+		}
+		return nil, nil, false
+	})
+	k.world.wg.Go(func() {
+		for {
+			select {
+			case <-k.world.over.Done():
+				return
+			case <-k.committed:
+				time.Sleep(time.Millisecond)
+				k.readAllPositions()
+			}
+		}
+	})
+}
+
+func (k *kafkaCluster) readAllPositions() {
+	for _, s := range k.world.plan.Subscriptions {
+		k.readPositions(s.Name)
+	}
+}
+
+// readPositions records the positions of a subscription that have changed.
+func (k *kafkaCluster) readPositions(subscription string) {
+	info := k.cluster.GroupInfo(subscription)
+	if info == nil {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for topic, partitions := range info.Commits {
+		for number, commit := range partitions {
+			key := positionKey{subscription, history.Partition{Topic: k.nameLocked(topic), Number: number}}
+			if last, ok := k.positions[key]; ok && last == commit.Offset {
+				continue
+			}
+			k.positions[key] = commit.Offset
+			k.world.recorder.Record(history.PositionRead{Subscription: subscription, Partition: key.partition, Position: commit.Offset})
+		}
+	}
+}
+
+func (k *kafkaCluster) close() {
+	k.client.Close()
+	k.cluster.Close()
+}
+
+// position is where a subscription stands, if it does.
+func (k *kafkaCluster) position(subscription string, p history.Partition) (int64, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	position, ok := k.positions[positionKey{subscription, p}]
+	return position, ok
+}
