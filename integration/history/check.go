@@ -8,6 +8,7 @@ type Rules struct {
 	AckTimeout time.Duration
 	// PartitionWindow is how many messages of a partition a server may have fetched
 	// and not yet made durable, Overshoot the messages of one fetch above it.
+	// PartitionWindow 0: not checked.
 	PartitionWindow int
 	Overshoot       int
 	// Slack is how far apart the two ends of a stream, or two streams, may record
@@ -27,9 +28,88 @@ type Violation struct {
 	Rule string
 	// Problem says what happened, for a person.
 	Problem string
-	// Events are the shortest part of the history that explains it.
+	// Events are the shortest part of the history that explains it. Those that carry
+	// many messages are cut down to the ones that matter.
 	Events []Entry
+
+	start time.Time // of the history
+	index int       // of the entry at which it showed
 }
 
-// Check returns what a history breaks, in the order in which it happens, or nil.
-func Check(entries []Entry, rules Rules) []Violation { return nil }
+// Check returns what a history breaks, in the order in which it shows, or nil. Of
+// each rule it returns at most maxReported violations, and one for what follows
+// from the same mistake.
+//
+// It needs time and memory proportional to the history, and is safe for
+// concurrent use.
+func Check(entries []Entry, rules Rules) []Violation {
+	if len(entries) == 0 {
+		return nil
+	}
+	c := newChecker(entries, rules)
+	for i := range entries {
+		c.step(i)
+	}
+	c.finish()
+	return c.sorted()
+}
+
+// step takes the next entry.
+func (c *checker) step(i int) {
+	switch e := c.entries[i].Event.(type) {
+	case ProduceOpened, Produced, Answered, ProduceEnded:
+		c.stepProduce(i, e)
+	case Subscribed:
+		c.subscribed(i, e)
+	case Delivered:
+		c.delivered(i, e)
+	case Acked:
+		c.acked(i, e)
+	case Withdrawn:
+		c.withdrawn(i, e)
+	case ConsumeEnded:
+		c.consumeEnded(i, e)
+	case Sent:
+		c.sent(i, e)
+	case ExpiryTold:
+		c.streamOf(e.Side, e.Stream).expiryTold = i
+	case DrainTold:
+		c.streamOf(e.Side, e.Stream).drainTold = i
+	case Handling:
+		c.handling(i, e)
+	case Handled:
+		c.handled(i, e)
+	default:
+		c.stepServer(i)
+	}
+}
+
+// stepServer takes what servers, the broker and the test did.
+func (c *checker) stepServer(i int) {
+	switch e := c.entries[i].Event.(type) {
+	case Gained:
+		c.gained(i, e)
+	case Lost:
+		c.lost(i, e)
+	case Fetched:
+		c.fetched(i, e)
+	case Stopped:
+		c.stopped(i, e)
+	case PositionRead:
+		c.positionRead(i, e)
+	case Expired:
+		p := c.partitionOf(e.Partition)
+		p.expiries = append(p.expiries, i)
+		p.expiredBefore = max(p.expiredBefore, e.Before)
+	case Expected:
+		c.expected(e)
+	case Healed:
+		c.healedAt = i
+	}
+}
+
+// finish draws the conclusions that only the end allows.
+func (c *checker) finish() {
+	c.finishProduce()
+	c.finishLiveness()
+}

@@ -1,0 +1,179 @@
+package history
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// producer is one stream of produced messages.
+type producer struct {
+	name string
+	sent map[uint64]*sending
+	// order are the sequences as they were sent.
+	order []uint64
+	// answered is the last stored message in each partition, in the order of the
+	// answers.
+	answered map[Partition]answer
+	ended    bool
+	whole    bool // it ended with every answer given
+	endedAt  int
+}
+
+type sending struct {
+	token    string
+	at       int
+	answer   int // index, or never
+	answered int // how often
+}
+
+type answer struct {
+	position int64
+	index    int
+}
+
+func (c *checker) producerOf(name string) *producer {
+	s := c.producers[name]
+	if s == nil {
+		s = &producer{name: name, sent: make(map[uint64]*sending), answered: make(map[Partition]answer)}
+		c.producers[name] = s
+	}
+	return s
+}
+
+func (c *checker) stepProduce(i int, event Event) {
+	switch e := event.(type) {
+	case Produced:
+		s := c.producerOf(e.Stream)
+		s.sent[e.Sequence] = &sending{token: e.Token, at: i, answer: never}
+		s.order = append(s.order, e.Sequence)
+	case Answered:
+		c.answered(i, c.producerOf(e.Stream), e)
+	case ProduceEnded:
+		s := c.producerOf(e.Stream)
+		s.ended, s.whole, s.endedAt = true, !e.Broken, i
+	}
+}
+
+func (c *checker) answered(i int, s *producer, e Answered) {
+	sent := s.sent[e.Sequence]
+	if sent == nil {
+		c.report(i, "answered-unasked", fmt.Sprintf("stream %s got a result for %d, which it hadn't produced", s.name, e.Sequence), i)
+		return
+	}
+	sent.answered++
+	if sent.answered > 1 {
+		c.report(i, "answered-twice", fmt.Sprintf("stream %s got %d results for %d (%q)", s.name, sent.answered, e.Sequence, sent.token),
+			sent.at, sent.answer, i)
+		return
+	}
+	sent.answer = i
+	switch e.Outcome {
+	case Stored:
+		c.answeredStored(i, s, sent, e)
+	case Failed:
+		c.answeredFailed(i, sent)
+	}
+}
+
+func (c *checker) answeredFailed(i int, sent *sending) {
+	t := c.tokens[sent.token]
+	if len(t.messages) > 0 && t.produced == 1 {
+		m := t.messages[0]
+		c.report(i, "failed-stored", fmt.Sprintf("%q was answered failed, and is stored at %s", sent.token, m), sent.at, i, c.logEntry(m))
+	}
+}
+
+func (c *checker) answeredStored(i int, s *producer, sent *sending, e Answered) {
+	p := c.partitionOf(e.Partition)
+	if e.Position >= 0 {
+		if last, ok := s.answered[e.Partition]; ok && e.Position <= last.position {
+			c.report(i, "answers-out-of-order", fmt.Sprintf("stream %s was told of position %d after %d", s.name, e.Position, last.position),
+				last.index, i)
+		}
+		s.answered[e.Partition] = answer{e.Position, i}
+	}
+	t := c.tokens[sent.token]
+	if len(t.messages) == 0 {
+		if c.mustBeLogged(p, e.Position) {
+			c.report(i, "stored-missing", fmt.Sprintf("%q was answered stored in %s/%d, and is not in the log", sent.token, p.name.Topic, p.name.Number),
+				sent.at, i)
+		}
+		return
+	}
+	for _, m := range t.messages {
+		if m.partition == p && (m.position == e.Position || e.Position < 0) {
+			return
+		}
+	}
+	if t.produced > 1 && !c.mustBeLogged(p, e.Position) {
+		return // that one is gone, the others are of other attempts
+	}
+	m := t.messages[0]
+	c.report(i, "receipt-wrong", fmt.Sprintf("%q was answered stored at %s/%d@%d, and is at %s", sent.token, p.name.Topic, p.name.Number, e.Position, m),
+		sent.at, i, c.logEntry(m))
+}
+
+// mustBeLogged reports whether a message that was stored at a position, -1 if that
+// isn't known, must be in the log still.
+func (c *checker) mustBeLogged(p *partition, position int64) bool {
+	return p.hasLog && !p.compacted && !p.deleted && (!p.expires || position >= p.lastExpiry)
+}
+
+func (c *checker) finishProduce() {
+	for _, text := range slices.Sorted(maps.Keys(c.tokens)) {
+		if t := c.tokens[text]; text != "" && len(t.messages) > max(t.produced, 1) {
+			c.report(len(c.entries)-1, "stored-twice", fmt.Sprintf("%q is stored at %s and at %s", text, t.messages[0], t.messages[1]),
+				t.producedAt, c.logEntry(t.messages[0]), c.logEntry(t.messages[1]))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.producers)) {
+		c.finishStream(c.producers[name])
+	}
+}
+
+func (c *checker) finishStream(s *producer) {
+	last := make(map[*partition]storedAt)
+	for _, sequence := range s.order {
+		sent := s.sent[sequence]
+		if sent.answer == never {
+			if s.whole {
+				c.report(s.endedAt, "unanswered", fmt.Sprintf("stream %s ended in good order without a result for %d (%q)", s.name, sequence, sent.token),
+					sent.at, s.endedAt)
+			}
+			continue
+		}
+		e := c.entries[sent.answer].Event.(Answered)
+		if e.Outcome != Stored {
+			continue
+		}
+		p, position := c.partitionOf(e.Partition), e.Position
+		if position < 0 {
+			t := c.tokens[sent.token]
+			if len(t.messages) != 1 {
+				continue
+			}
+			p, position = t.messages[0].partition, t.messages[0].position
+		}
+		if earlier, ok := last[p]; ok && position < earlier.position {
+			c.report(sent.answer, "stored-out-of-order", fmt.Sprintf("stream %s sent %q before %q, and they are stored at %d and %d of %s/%d",
+				s.name, earlier.token, sent.token, earlier.position, position, p.name.Topic, p.name.Number),
+				earlier.at, sent.at, sent.answer)
+		}
+		last[p] = storedAt{position, sent.token, sent.at}
+	}
+}
+
+type storedAt struct {
+	position int64
+	token    string
+	at       int
+}
+
+// logEntry shows one message of the log, at the end of the history.
+func (c *checker) logEntry(m *message) Entry {
+	return Entry{
+		At:    c.at(len(c.entries) - 1),
+		Event: Log{Partition: m.partition.name, Compacted: m.partition.compacted, Messages: []Message{{ID: m.id, Position: m.position, Token: m.token}}},
+	}
+}

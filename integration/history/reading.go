@@ -1,0 +1,177 @@
+package history
+
+import (
+	"fmt"
+	"math"
+)
+
+type subscription struct {
+	name     string
+	observed [2]bool // whether its streams are seen, by side
+	readings map[*partition]*reading
+}
+
+func (c *checker) subscriptionOf(name string) *subscription {
+	s := c.subscriptions[name]
+	if s == nil {
+		s = &subscription{name: name, readings: make(map[*partition]*reading)}
+		c.subscriptions[name] = s
+	}
+	return s
+}
+
+// judge is the side whose ACKs say what is done: the servers', who know best who
+// holds what, if they are seen.
+func (s *subscription) judge() Side {
+	if s.observed[Server] {
+		return Server
+	}
+	return Client
+}
+
+// reading is what became of the messages of one partition in one subscription.
+type reading struct {
+	subscription *subscription
+	partition    *partition
+	states       []state // by rank
+
+	// begin is where the subscription began; math.MaxInt64 as long as that isn't known.
+	begin int64
+	// undone is the place in the log before which everything is done.
+	undone      int
+	deliveredTo int64 // the highest position that was ever delivered
+
+	position   int64
+	positionAt int // the last time it was read, or never
+	assignedAt int // the first Gained, or never
+	changedAt  int // the last Gained or Lost
+	expected   bool
+}
+
+// state is what became of one message: one more than the entries at which it was
+// delivered last, ACKed by who held it, and ACKed by somebody else.
+type state struct{ delivered, acked, stray int32 }
+
+func (c *checker) readingOf(s *subscription, p *partition) *reading {
+	r := s.readings[p]
+	if r == nil {
+		r = &reading{subscription: s, partition: p, positionAt: never, assignedAt: never, changedAt: never, deliveredTo: -1}
+		if c.rules.StartLatest[s.name] {
+			r.begin = math.MaxInt64
+		}
+		s.readings[p] = r
+	}
+	return r
+}
+
+func (r *reading) state(m *message) *state {
+	if m.rank >= len(r.states) {
+		grown := make([]state, max(len(r.partition.messages), 2*len(r.states)))
+		copy(grown, r.states)
+		r.states = grown
+	}
+	return &r.states[m.rank]
+}
+
+// knownFrom notes that the subscription reads a partition from a position, if
+// nothing was known.
+func (r *reading) knownFrom(position int64) {
+	if r.begin == math.MaxInt64 {
+		r.begin = position
+	}
+}
+
+func (c *checker) gainedReading(i int, r *reading) {
+	r.changedAt = i
+	if r.assignedAt != never {
+		return
+	}
+	r.assignedAt = i
+	// A subscription that starts at the latest has its place now: what is produced
+	// later is above it.
+	for _, m := range r.partition.log {
+		if t := c.tokens[m.token]; m.token != "" && t.producedAt > i {
+			r.begin = min(r.begin, m.position)
+			return
+		}
+	}
+}
+
+func (r *reading) noteDelivered(i int, messages []*message) {
+	for _, m := range messages {
+		r.state(m).delivered = int32(i + 1)
+		r.deliveredTo = max(r.deliveredTo, m.position)
+	}
+	if len(messages) > 0 {
+		r.knownFrom(messages[0].position)
+	}
+}
+
+func (r *reading) noteAcked(i int, m *message) { r.state(m).acked = int32(i + 1) }
+
+// noteStray notes an ACK that doesn't count.
+func (r *reading) noteStray(i int, m *message) { r.state(m).stray = int32(i + 1) }
+
+func (r *reading) isAcked(m *message) bool { return r.state(m).acked > 0 }
+
+// firstUndone is the first message of the log that should be delivered to the
+// subscription and that nobody who held it has ACKed, or nil.
+func (r *reading) firstUndone() *message {
+	p := r.partition
+	for ; r.undone < len(p.log); r.undone++ {
+		m := p.log[r.undone]
+		if m.position >= r.begin && m.position >= p.expiredBefore && !r.isAcked(m) {
+			return m
+		}
+	}
+	return nil
+}
+
+// explain lists the entries that say what became of a message.
+func (r *reading) explain(m *message) []int {
+	s := r.state(m)
+	return []int{int(s.delivered) - 1, int(s.acked) - 1, int(s.stray) - 1}
+}
+
+// deliveryOf lists the entry of a message's last delivery.
+func (r *reading) deliveryOf(m *message) []int {
+	if m == nil {
+		return nil
+	}
+	return []int{int(r.state(m).delivered) - 1}
+}
+
+func (c *checker) positionRead(i int, e PositionRead) {
+	r := c.readingOf(c.subscriptionOf(e.Subscription), c.partitionOf(e.Partition))
+	name := fmt.Sprintf("the position of %s in %s/%d", e.Subscription, e.Partition.Topic, e.Partition.Number)
+	if r.positionAt != never && e.Position < r.position && r.changedAt < r.positionAt && !r.partition.deleted {
+		c.report(i, "position-back", fmt.Sprintf("%s went back from %d to %d", name, r.position, e.Position), r.positionAt, i)
+	}
+	earlier := r.positionAt
+	r.position, r.positionAt = e.Position, i
+	if e.Position == NoPosition {
+		return
+	}
+	r.knownFrom(e.Position)
+	x := r.firstUndone()
+	if x == nil || x.position >= e.Position {
+		return
+	}
+	events := []any{earlier}
+	for _, k := range r.explain(x) {
+		if k >= 0 {
+			events = append(events, trimmedAround(c.entries[k], x))
+		}
+	}
+	c.report(i, "unacked-below-position", fmt.Sprintf("%s is %d, and nobody who held %d has ACKed it", name, e.Position, x.position), append(events, i)...)
+	for r.undone < len(r.partition.log) && r.partition.log[r.undone].position < e.Position {
+		r.undone++ // said once
+	}
+}
+
+func (c *checker) expected(e Expected) {
+	s := c.subscriptionOf(e.Subscription)
+	for _, name := range e.Partitions {
+		c.readingOf(s, c.partitionOf(name)).expected = true
+	}
+}

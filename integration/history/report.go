@@ -1,0 +1,209 @@
+package history
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// String prints a violation, with one line for each event that explains it, at its
+// time since the beginning of the history.
+func (v Violation) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s", v.Rule, v.Problem)
+	for _, e := range v.Events {
+		fmt.Fprintf(&b, "\n  %12s  %s", sinceStart(e.At.Sub(v.start)), Describe(e.Event))
+	}
+	return b.String()
+}
+
+// Report prints violations, or returns "" if there are none.
+func Report(violations []Violation) string {
+	var b strings.Builder
+	for i, v := range violations {
+		if i > 0 {
+			b.WriteString("\n\n")
+		}
+		b.WriteString(v.String())
+	}
+	return b.String()
+}
+
+func sinceStart(d time.Duration) string { return fmt.Sprintf("%+.3fs", d.Seconds()) }
+
+// Describe prints an event on one line.
+func Describe(event Event) string {
+	switch e := event.(type) {
+	case ProduceOpened, Produced, Answered, ProduceEnded:
+		return describeProduce(e)
+	case Subscribed:
+		return fmt.Sprintf("%s %s subscribed to %s at server %q, window %d, ACK timeout %v", e.Side, e.Stream, e.Subscription, e.Server, e.Window, e.AckTimeout)
+	case Delivered:
+		return fmt.Sprintf("%s %s got %s", e.Side, e.Stream, describeMessages(e.Partition, e.Messages))
+	case Acked:
+		return fmt.Sprintf("%s %s ACKs %s", e.Side, e.Stream, few(e.IDs))
+	case NotHeld:
+		return fmt.Sprintf("%s %s is told NOT_HELD of %s", e.Side, e.Stream, few(e.IDs))
+	case Withdrawn:
+		return fmt.Sprintf("%s %s is told that %s are withdrawn, time left %v", e.Side, e.Stream, describePartitions(e.Partitions), e.TimeLeft)
+	case Left:
+		return fmt.Sprintf("%s %s leaves", e.Side, e.Stream)
+	case ConsumeEnded:
+		return strings.TrimSpace(fmt.Sprintf("%s %s ended %s", e.Side, e.Stream, e.Code))
+	case ExpiryTold:
+		return fmt.Sprintf("%s %s is told MESSAGES_EXPIRED", e.Side, e.Stream)
+	case DrainTold:
+		return fmt.Sprintf("%s %s is told SHUTTING_DOWN", e.Side, e.Stream)
+	case Sent:
+		return fmt.Sprintf("server %s has sent what waited", e.Stream)
+	case Consuming, Handling, Handled:
+		return describeHandler(e)
+	}
+	return describeServer(event)
+}
+
+// String is "client" or "server".
+func (s Side) String() string {
+	if s == Server {
+		return "server's"
+	}
+	return "client's"
+}
+
+func describeProduce(event Event) string {
+	switch e := event.(type) {
+	case ProduceOpened:
+		return fmt.Sprintf("producer %s begins at server %q", e.Stream, e.Server)
+	case Produced:
+		return fmt.Sprintf("producer %s sends %d, %q to %s", e.Stream, e.Sequence, e.Token, e.Topic)
+	case Answered:
+		switch e.Outcome {
+		case Stored:
+			return fmt.Sprintf("producer %s is told of %d: stored at %s/%d@%d", e.Stream, e.Sequence, e.Partition.Topic, e.Partition.Number, e.Position)
+		case Failed:
+			return fmt.Sprintf("producer %s is told of %d: failed, %s", e.Stream, e.Sequence, e.Why)
+		}
+		return fmt.Sprintf("producer %s is told of %d: unknown, %s", e.Stream, e.Sequence, e.Why)
+	case ProduceEnded:
+		if e.Broken {
+			return fmt.Sprintf("producer %s broke: %s", e.Stream, e.Why)
+		}
+		return fmt.Sprintf("producer %s ended in good order %s", e.Stream, e.Why)
+	}
+	return ""
+}
+
+func describeHandler(event Event) string {
+	switch e := event.(type) {
+	case Consuming:
+		return fmt.Sprintf("client %s consumes %s", e.Client, e.Subscription)
+	case Handling:
+		return fmt.Sprintf("client %s handles %s", e.Client, describeMessages(e.Partition, []Message{e.Message}))
+	case Handled:
+		how := "failed"
+		if e.OK {
+			how = "done"
+		}
+		return fmt.Sprintf("client %s is through with %s: %s", e.Client, describeMessages(e.Partition, []Message{e.Message}), how)
+	}
+	return ""
+}
+
+func describeServer(event Event) string {
+	switch e := event.(type) {
+	case Gained:
+		return fmt.Sprintf("server %s gained %s of %s", e.Server, describePartitions(e.Partitions), e.Subscription)
+	case Lost:
+		return fmt.Sprintf("server %s lost %s of %s", e.Server, describePartitions(e.Partitions), e.Subscription)
+	case Fetched:
+		return fmt.Sprintf("server %s fetched %s for %s", e.Server, describeMessages(e.Partition, e.Messages), e.Subscription)
+	case Draining:
+		return fmt.Sprintf("server %s drains", e.Server)
+	case Stopped:
+		return fmt.Sprintf("server %s is gone", e.Server)
+	case PositionRead:
+		return fmt.Sprintf("the position of %s in %s/%d is %d", e.Subscription, e.Partition.Topic, e.Partition.Number, e.Position)
+	case Expired:
+		return fmt.Sprintf("%s/%d expires below %d", e.Partition.Topic, e.Partition.Number, e.Before)
+	case Deleted:
+		return fmt.Sprintf("topic %s is deleted", e.Topic)
+	case Healed:
+		return "healed"
+	case Expected:
+		return fmt.Sprintf("%s is to finish %s", e.Subscription, describePartitions(e.Partitions))
+	case Log:
+		return fmt.Sprintf("in the end the log has %s", describeMessages(e.Partition, e.Messages))
+	}
+	return fmt.Sprintf("%T %+v", event, event)
+}
+
+func describePartitions(partitions []Partition) string {
+	names := make([]string, len(partitions))
+	for i, p := range partitions {
+		names[i] = fmt.Sprintf("%s/%d", p.Topic, p.Number)
+	}
+	return few(names)
+}
+
+func describeMessages(p Partition, messages []Message) string {
+	name := fmt.Sprintf("%s/%d", p.Topic, p.Number)
+	switch n := len(messages); {
+	case n == 0:
+		return "nothing of " + name
+	case n == 1:
+		return fmt.Sprintf("%s@%d %q", name, messages[0].Position, messages[0].Token)
+	default:
+		return fmt.Sprintf("%s@%d..%d (%d messages)", name, messages[0].Position, messages[n-1].Position, n)
+	}
+}
+
+func few(names []string) string {
+	if len(names) > 6 {
+		return fmt.Sprintf("%s, … (%d in all)", strings.Join(names[:5], ", "), len(names))
+	}
+	return strings.Join(names, ", ")
+}
+
+// trimmed cuts an entry down to the messages that an explanation is about.
+func trimmed(e Entry, m *message) Entry { return trimmedAround(e, m) }
+
+func trimmedTo(e Entry, m Message) Entry {
+	if d, ok := e.Event.(Delivered); ok {
+		d.Messages = []Message{m}
+		e.Event = d
+	}
+	return e
+}
+
+// trimmedAround keeps of a delivery, an ACK or a fetch what is about one message, if
+// it is about that.
+func trimmedAround(e Entry, m *message) Entry {
+	is := func(x Message) bool { return x.Position == m.position }
+	switch event := e.Event.(type) {
+	case Delivered:
+		if k := slices.IndexFunc(event.Messages, is); k >= 0 && len(event.Messages) > 1 {
+			event.Messages = event.Messages[k : k+1]
+			e.Event = event
+		}
+	case Fetched:
+		if k := slices.IndexFunc(event.Messages, is); k >= 0 && len(event.Messages) > 1 {
+			event.Messages = event.Messages[k : k+1]
+			e.Event = event
+		}
+	case Acked:
+		if slices.Contains(event.IDs, m.id) {
+			event.IDs = []string{m.id}
+			e.Event = event
+		}
+	}
+	return e
+}
+
+func trimmedAck(e Entry, id string) Entry {
+	if a, ok := e.Event.(Acked); ok {
+		a.IDs = []string{id}
+		e.Event = a
+	}
+	return e
+}

@@ -1,0 +1,99 @@
+package history
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// checkTold: if messages expired that a subscription had never had, a client that
+// was there all the time is told before it gets newer ones.
+func (c *checker) checkTold(i int, sh *share, h *hold, m *message, from int64) {
+	p, s := sh.partition, h.stream
+	from = max(from, sh.reading.begin-1)
+	k, _ := slices.BinarySearch(p.stored, from+1)
+	if k == len(p.stored) || p.stored[k] >= m.position || p.stored[k] >= p.expiredBefore {
+		return
+	}
+	x := p.stored[k]
+	at := never
+	for _, expiry := range p.expiries {
+		if c.entries[expiry].Event.(Expired).Before > x {
+			at = expiry
+			break
+		}
+	}
+	if sh.gainedAt > at || s.subscribedAt > at || s.expiryTold > at || sh.reported {
+		return
+	}
+	sh.reported = true
+	c.report(i, "expiry-untold", fmt.Sprintf("stream %s got %s; messages from %d on had expired before anybody got them, and it wasn't told", s.name, m, x),
+		s.subscribedAt, at, trimmed(c.entries[i], m))
+}
+
+// finishLiveness: when everything has healed and settled, everything is done.
+func (c *checker) finishLiveness() {
+	if !c.rules.Settled || c.healedAt == never {
+		return
+	}
+	end := len(c.entries) - 1
+	for _, s := range sortedSubscriptions(c.subscriptions) {
+		for _, r := range sortedReadings(s.readings) {
+			if r.expected && !r.partition.deleted {
+				c.checkSettled(end, r)
+			}
+		}
+	}
+}
+
+func (c *checker) checkSettled(end int, r *reading) {
+	p := r.partition
+	var lost []*message
+	for _, m := range p.log {
+		if m.position < r.begin || m.position < p.expiredBefore {
+			continue
+		}
+		if r.state(m).delivered == 0 {
+			lost = append(lost, m)
+		}
+	}
+	name := fmt.Sprintf("%s/%d", p.name.Topic, p.name.Number)
+	if len(lost) > 0 {
+		c.report(end, "never-delivered", fmt.Sprintf("subscription %s never got %d messages of %s, the first at %d", r.subscription.name, len(lost), name, lost[0].position),
+			c.sentAt(lost[0]), c.healedAt, c.logEntry(lost[0]))
+	}
+	if len(p.log) == 0 || r.positionAt < c.healedAt {
+		return
+	}
+	last := p.log[len(p.log)-1]
+	if last.position >= r.position && last.position >= r.begin && last.position >= p.expiredBefore {
+		events := []any{c.healedAt, r.positionAt}
+		for _, k := range r.explain(last) {
+			if k >= 0 {
+				events = append(events, trimmedAround(c.entries[k], last))
+			}
+		}
+		c.report(end, "position-behind", fmt.Sprintf("in the end the position of %s in %s is %d, and the last message is at %d", r.subscription.name, name, r.position, last.position),
+			append(events, c.logEntry(last))...)
+	}
+}
+
+// sentAt is the entry at which a message was produced, or never.
+func (c *checker) sentAt(m *message) int {
+	if t := c.tokens[m.token]; m.token != "" && t != nil {
+		return t.producedAt
+	}
+	return never
+}
+
+func sortedSubscriptions(m map[string]*subscription) []*subscription {
+	return slices.SortedFunc(maps.Values(m), func(a, b *subscription) int { return cmp.Compare(a.name, b.name) })
+}
+
+func sortedReadings(m map[*partition]*reading) []*reading {
+	return slices.SortedFunc(maps.Values(m), func(a, b *reading) int {
+		p, q := a.partition.name, b.partition.name
+		return cmp.Or(cmp.Compare(p.Topic, q.Topic), cmp.Compare(p.Number, q.Number))
+	})
+}

@@ -1,0 +1,357 @@
+package history
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// stream is one consuming stream, as one side sees it.
+type stream struct {
+	side Side
+	name string
+
+	group        *group // nil until Subscribed
+	subscribedAt int
+	client       *client // of an SDK, or nil
+	window       int
+	ackTimeout   time.Duration
+
+	// endsAt, leaves and sends are known in advance: the entries at which it ends, at
+	// which it is told that it holds nothing of a partition any more, and at which a
+	// send that had to wait has returned.
+	endsAt int
+	leaves map[*partition][]int
+	sends  []int
+
+	ended bool
+	// thrownOutAt is when another stream got what it held; it has ended from then on,
+	// although it is recorded later.
+	thrownOutAt int
+	expiryTold  int
+	drainTold   int
+	told        bool // "window" was reported
+
+	holds map[*partition]*hold
+	held  int // Invariant: the sum of the holds' unacked
+	// queue is what it was delivered, in order; the first is unACKed and held, if there
+	// is one.
+	queue []*held
+	// oldestSince is when the first of the queue became that; before is what it was until
+	// changedAt.
+	oldestSince, before, changedAt time.Time
+
+	lastSend int // the last entry of what was sent on it
+	// waited is the last send that took time.
+	waited   span
+	suspects []suspicion
+}
+
+// hold is what one stream holds of one partition, and the holding period: from the
+// first delivery until it is over.
+type hold struct {
+	stream    *stream
+	partition *partition
+	share     *share  // nil if nothing is known of what the server has
+	messages  []*held // by position; messages[:acked] are ACKed
+	acked     int
+	unacked   int
+	last      int64 // the position that was delivered last
+	over      bool  // ACKs don't count any more
+	released  bool  // what it left waits for the next holder
+	suspected bool
+	// leaving: the partition was withdrawn; until then its ACKs may count.
+	leaving time.Time
+}
+
+// held is one message of a hold.
+type held struct {
+	*message
+	hold  *hold
+	at    int // the entry of its delivery
+	acked bool
+}
+
+func (c *checker) streamOf(side Side, name string) *stream {
+	s := c.streams[side][name]
+	if s == nil {
+		s = &stream{
+			side: side, name: name, subscribedAt: never, endsAt: never, thrownOutAt: never, expiryTold: never, drainTold: never, lastSend: never,
+			leaves: make(map[*partition][]int), holds: make(map[*partition]*hold),
+		}
+		c.streams[side][name] = s
+	}
+	return s
+}
+
+func (c *checker) subscribed(i int, e Subscribed) {
+	s := c.streamOf(e.Side, e.Stream)
+	s.subscribedAt = i
+	s.group = c.groupOf(e.Side, e.Server, e.Subscription)
+	s.window, s.ackTimeout = e.Window, e.AckTimeout
+	if s.ackTimeout == 0 {
+		s.ackTimeout = c.rules.AckTimeout
+	}
+	if e.Client != "" {
+		s.client = c.clients[e.Client]
+	}
+	s.lastSend = i
+}
+
+func (c *checker) delivered(i int, e Delivered) {
+	s := c.streamOf(e.Side, e.Stream)
+	p := c.partitionOf(e.Partition)
+	messages := make([]*message, len(e.Messages))
+	for k := range e.Messages {
+		m := p.messageAt(&e.Messages[k])
+		messages[k] = m
+		c.name(i, m, e.Messages[k].ID)
+		c.checkContent(i, e, k, m)
+	}
+	defer func() { s.lastSend = i }()
+	if s.group == nil || s.ended || len(messages) == 0 {
+		return // what a stream gets late is nobody's
+	}
+	r := c.readingOf(s.group.subscription, p)
+	for _, m := range messages {
+		c.confirmSuspicions(i, s, m)
+	}
+	if s.drainTold != never && !s.told {
+		s.told = true
+		c.report(i, "delivered-while-draining", fmt.Sprintf("stream %s got messages after it was told SHUTTING_DOWN", s.name), s.drainTold, trimmed(c.entries[i], messages[0]))
+	}
+	if s.thrownOutAt != never {
+		c.servedAfterEnd(i, s, messages)
+		return
+	}
+	if s.client != nil {
+		s.client.delivered(s.side, messages)
+	}
+	sh := s.group.shareOf(p)
+	if s.group.exact && c.isLate(i, s, sh) {
+		r.noteDelivered(i, messages)
+		return
+	}
+	h := c.holdOf(s, p)
+	c.takeOver(i, sh, h)
+	c.checkOrder(i, sh, h, messages)
+	r.noteDelivered(i, messages)
+	c.hold(i, h, messages)
+}
+
+// checkContent compares a message with the log.
+func (c *checker) checkContent(i int, e Delivered, k int, m *message) {
+	seen := &e.Messages[k]
+	p := m.partition
+	switch {
+	case m.token != "" && seen.Token != "" && m.token != seen.Token:
+		c.report(i, "delivered-wrong", fmt.Sprintf("stream %s got %q at %s, where %q is", e.Stream, seen.Token, m, m.token), trimmedTo(c.entries[i], *seen))
+	case !m.logged && c.mustBeLogged(p, m.position):
+		c.report(i, "delivered-unlogged", fmt.Sprintf("stream %s got a message at %s, where the log has none", e.Stream, m), trimmedTo(c.entries[i], *seen))
+	}
+}
+
+func (c *checker) holdOf(s *stream, p *partition) *hold {
+	h := s.holds[p]
+	if h == nil {
+		h = &hold{stream: s, partition: p, last: -1}
+		if s.group.known() {
+			h.share = s.group.shareOf(p)
+		}
+		s.holds[p] = h
+	}
+	return h
+}
+
+// hold adds delivered messages to what a stream holds.
+func (c *checker) hold(i int, h *hold, messages []*message) {
+	s := h.stream
+	added := make([]held, len(messages))
+	for k, m := range messages {
+		x := &added[k]
+		*x = held{message: m, hold: h, at: i}
+		place := len(h.messages)
+		if place > 0 && h.messages[place-1].position >= m.position { // out of order, and reported
+			var again bool
+			place, again = h.find(m.position)
+			if again {
+				continue
+			}
+		}
+		h.messages = slices.Insert(h.messages, place, x)
+		h.acked = min(h.acked, place)
+		h.unacked++
+		s.held++
+		c.dropDone(i, s)
+		if len(s.queue) == 0 {
+			s.setOldest(c, i)
+		}
+		s.queue = append(s.queue, x)
+		h.last = m.position
+	}
+	if s.window > 0 && s.held > s.window && !s.told {
+		s.told = true
+		c.report(i, "window-exceeded", fmt.Sprintf("stream %s holds %d messages, and its window is %d", s.name, s.held, s.window),
+			s.subscribedAt, i)
+	}
+}
+
+// find is the place of a position among what was delivered.
+func (h *hold) find(position int64) (int, bool) {
+	return slices.BinarySearchFunc(h.messages, position, func(x *held, at int64) int {
+		switch {
+		case x.position < at:
+			return -1
+		case x.position > at:
+			return 1
+		}
+		return 0
+	})
+}
+
+func (c *checker) acked(i int, e Acked) {
+	s := c.streamOf(e.Side, e.Stream)
+	if s.group == nil {
+		return
+	}
+	for _, id := range e.IDs {
+		m := c.messages[id]
+		if m == nil {
+			continue
+		}
+		if s.client != nil && !s.client.ok[m] {
+			c.report(i, "acked-unhandled", fmt.Sprintf("client %s ACKed the message at %s, which its handler hasn't done", s.client.name, m),
+				s.client.began(m), trimmedAck(c.entries[i], id))
+		}
+		r := c.readingOf(s.group.subscription, m.partition)
+		if c.ackHeld(i, s, m) {
+			if s.side == s.group.subscription.judge() {
+				r.noteAcked(i, m)
+			}
+		} else {
+			r.noteStray(i, m)
+		}
+	}
+}
+
+// ackHeld takes an ACK and reports whether it counts: whether the stream holds the
+// message.
+func (c *checker) ackHeld(i int, s *stream, m *message) bool {
+	h := s.holds[m.partition]
+	if h == nil || h.over || !h.leaving.IsZero() && c.at(i).After(h.leaving) {
+		return false
+	}
+	k, ok := h.find(m.position)
+	if !ok || h.messages[k].acked {
+		return false
+	}
+	h.messages[k].acked = true
+	for h.acked < len(h.messages) && h.messages[h.acked].acked {
+		h.acked++
+	}
+	h.unacked--
+	s.held--
+	c.dropDone(i, s)
+	h.forgetAcked()
+	return true
+}
+
+// forgetAcked keeps a hold as small as what is in flight, amortized.
+func (h *hold) forgetAcked() {
+	if h.acked > 64 && 2*h.acked > len(h.messages) {
+		h.messages = append([]*held(nil), h.messages[h.acked:]...)
+		h.acked = 0
+	}
+}
+
+// dropDone takes what isn't held any more from the head of a stream's queue.
+func (c *checker) dropDone(i int, s *stream) {
+	moved := false
+	for len(s.queue) > 0 && (s.queue[0].acked || s.queue[0].hold.over) {
+		s.queue[0] = nil
+		s.queue = s.queue[1:]
+		moved = true
+	}
+	if moved {
+		s.setOldest(c, i)
+	}
+}
+
+func (s *stream) setOldest(c *checker, i int) {
+	now := c.at(i)
+	if now.Sub(s.changedAt) > c.rules.Slack {
+		s.before = s.oldestSince
+	}
+	s.changedAt, s.oldestSince = now, now
+}
+
+// overdue reports whether a stream's oldest message may have been held for the ACK
+// timeout at entry i. What the server is just hearing of doesn't count yet.
+func (c *checker) overdue(i int, s *stream) bool {
+	now := c.at(i)
+	since := s.oldestSince
+	if now.Sub(s.changedAt) <= c.rules.Slack && !s.before.IsZero() {
+		since = s.before
+	} else if len(s.queue) == 0 {
+		return false
+	}
+	return !since.IsZero() && s.ackTimeout > 0 && now.Sub(since)+c.rules.Slack >= s.ackTimeout
+}
+
+func (c *checker) withdrawn(i int, e Withdrawn) {
+	s := c.streamOf(e.Side, e.Stream)
+	defer func() { s.lastSend = i }()
+	for _, name := range e.Partitions {
+		p := c.partitionOf(name)
+		h := s.holds[p]
+		if h == nil {
+			continue
+		}
+		if e.TimeLeft <= 0 {
+			c.end(i, h)
+		} else {
+			h.leaving = c.at(i).Add(e.TimeLeft + c.rules.Slack)
+		}
+	}
+}
+
+// end ends a holding period: nothing of it counts any more.
+func (c *checker) end(i int, h *hold) {
+	if h.over {
+		return
+	}
+	h.over = true
+	s := h.stream
+	s.held -= h.unacked
+	delete(s.holds, h.partition)
+	s.suspects = slices.DeleteFunc(s.suspects, func(x suspicion) bool { return x.hold == h })
+	c.dropDone(i, s)
+	if h.share != nil && h.share.holder == h {
+		h.share.holder = nil
+	}
+}
+
+func (c *checker) consumeEnded(i int, e ConsumeEnded) {
+	s := c.streamOf(e.Side, e.Stream)
+	if s.ended {
+		return
+	}
+	s.ended = true
+	s.suspects = nil
+	for _, h := range s.holds {
+		// Unless the server ended the stream, ACKs that are still under way may count
+		// until somebody else gets what it held.
+		c.release(h)
+		if e.Code != "" {
+			h.over = true
+		}
+	}
+}
+
+func (c *checker) sent(i int, e Sent) {
+	s := c.streamOf(Server, e.Stream)
+	for len(s.sends) > 0 && s.sends[0] <= i {
+		s.sends = s.sends[1:]
+	}
+	s.waited = span{s.lastSend, i}
+}
