@@ -20,16 +20,17 @@ func TestConnectionsAreCutUnderLoad(t *testing.T) {
 	const seconds = 10
 	a := newAdmin(t, sharedKafka.Brokers())
 	topic, sub := a.createTopic(4), unique(t, "sub")
-	network := startRelay(t, startProxy(t, sharedKafka.Brokers(), nil).addr)
+	network := newNetwork(t)
+	addr := network.through(startProxy(t, sharedKafka.Brokers(), nil).addr)
 	rec := newRecorder()
 	shortly := func(context.Context, *messageproxy.Message) error {
 		time.Sleep(time.Duration(rand.IntN(500)) * time.Microsecond) // the work of a handler
 		return nil
 	}
 	for i := range 3 {
-		consume(t, connect(t, network.addr), sub, []string{topic}, rec.handler(fmt.Sprint("w", i), shortly))
+		consume(t, connect(t, addr), sub, []string{topic}, rec.handler(fmt.Sprint("w", i), shortly))
 	}
-	load := startLoad(t, connect(t, network.addr), topic)
+	load := startLoad(t, connect(t, addr), topic)
 	rec.awaitHandled(t, patience, 100)
 
 	everySecond := time.NewTicker(time.Second)

@@ -36,26 +36,25 @@ const (
 // the end. A test
 //
 //	c := startChaos(t, sharedKafka.Brokers(), 6) // partitions
-//	addr := c.startProxy("one", nil)             // or c.serve("one", startProcess(…).addr)
-//	c.addLoad(addr)                              // producers and consumers, with and without SDK
+//	one := c.startProxy("one", nil)              // or c.serve("one", startProcess(…).addr)
+//	c.addLoad(one.addr)                          // producers and consumers, with and without SDK
 //	c.awaitFlow()                                // everything works
-//	c.clients.disturb(both(held)...)             // break something,
+//	c.clients.disturb(weather{held: true}, weather{}) // break something,
 //	c.last(5 * time.Second)                      // let it last,
 //	c.clients.heal()                             // and mend it
 //	c.settle()                                   // everything is done in time, and the history is right
 //
-// clients is the network between clients and proxies, of every kind; brokers is the
-// one between the proxies of startProxy and Kafka. Several rounds of breaking and
-// mending may come before settle, with awaitFlow in between. A test that kills a
-// server says so: c.history.Record(history.Stopped{Server: "one"}); whatever
-// takes its place has another name.
+// clients is the network between clients and proxies, of every kind; one.brokers is
+// the one between that proxy and Kafka. Several rounds of breaking and mending may
+// come before settle, with awaitFlow in between. A test that kills a server says
+// so: c.history.Record(history.Stopped{Server: "one"}); whatever takes its place
+// has another name.
 type chaos struct {
 	t            *testing.T
 	admin        *admin
 	topic        string
 	subscription string
 	clients      *network
-	brokers      *network
 	history      *history.Recorder
 	tap          *tap.Tap
 	rules        history.Rules // a test may change them before settle
@@ -74,7 +73,7 @@ func startChaos(t *testing.T, brokers []string, partitions int32) *chaos {
 	a, recorder := newAdmin(t, brokers), new(history.Recorder)
 	c := &chaos{
 		t: t, admin: a, topic: a.createTopic(partitions), subscription: unique(t, "sub"),
-		clients: newNetwork(t), brokers: newNetwork(t), history: recorder, tap: tap.New(recorder),
+		clients: newNetwork(t), history: recorder, tap: tap.New(recorder),
 		flow: newFlow(), servers: make(map[string]string), names: make(map[string]int),
 		rules: history.Rules{
 			AckTimeout: chaosAckTimeout, PartitionWindow: 1000, Overshoot: chaosOvershoot,
@@ -117,12 +116,17 @@ func (c *chaos) readPositions(ctx context.Context) error {
 	return c.tap.ReadPositions(ctx, c.admin.kadm, c.subscription)
 }
 
-// startProxy starts a proxy in this process, which reaches Kafka through the
-// network, and returns its address.
-func (c *chaos) startProxy(name string, change func(*proxyConfig)) (addr string) {
+// chaosProxy is a proxy in this process, and the network between it and Kafka.
+type chaosProxy struct {
+	*proxy
+	brokers *network
+}
+
+func (c *chaos) startProxy(name string, change func(*proxyConfig)) chaosProxy {
 	c.t.Helper()
+	brokers := newNetwork(c.t)
 	p := startProxy(c.t, c.admin.brokers, func(cfg *proxyConfig) {
-		cfg.kafka.ClientOptions = append(cfg.kafka.ClientOptions, kgo.Dialer(c.brokers.dial))
+		cfg.kafka.ClientOptions = append(cfg.kafka.ClientOptions, kgo.Dialer(brokers.dial))
 		cfg.kafka.CommitInterval = chaosCommitInterval
 		cfg.server.Produce.Timeout = chaosProduceTimeout
 		cfg.server.Consume.AckTimeout = chaosAckTimeout
@@ -134,17 +138,18 @@ func (c *chaos) startProxy(name string, change func(*proxyConfig)) (addr string)
 			change(cfg)
 		}
 	})
-	return c.serve(name, p.addr)
+	c.serve(name, p.addr)
+	return chaosProxy{p, brokers}
 }
 
 // serve says what the proxy at an address is called in the history.
-func (c *chaos) serve(name, addr string) string {
+func (c *chaos) serve(name, addr string) {
 	c.servers[addr] = name
-	return addr
+	c.tap.Serves(c.clients.through(addr), name)
 }
 
-// addLoad starts clients of a proxy: two producers and two consumers with the SDK,
-// one of each without it.
+// addLoad starts clients of a proxy, or of any of several ("a,b"): two producers
+// and two consumers with the SDK, one of each without it.
 func (c *chaos) addLoad(addr string) {
 	c.t.Helper()
 	for range 2 {
@@ -163,14 +168,14 @@ func (c *chaos) name(kind string) string {
 
 // dialOptions are those of all clients.
 func (c *chaos) dialOptions(name, addr string) []grpc.DialOption {
-	return append(c.tap.ClientOptions(name, c.servers[addr]),
+	return append(c.tap.ClientOptions(name, c.servers[addr]), grpc.WithResolvers(anyOf{}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 2 * time.Second}))
 }
 
 // connect returns a client with the SDK.
 func (c *chaos) connect(name, addr string) *messageproxy.Client {
 	c.t.Helper()
-	return connect(c.t, c.clients.through(addr), messageproxy.WithClientName(name),
+	return connect(c.t, c.target(addr), messageproxy.WithClientName(name),
 		messageproxy.WithReconnectBackoff(50*time.Millisecond, time.Second),
 		messageproxy.WithDialOptions(c.dialOptions(name, addr)...))
 }
@@ -178,7 +183,7 @@ func (c *chaos) connect(name, addr string) *messageproxy.Client {
 // raw returns a client without the SDK.
 func (c *chaos) raw(name, addr string) messageproxyv1.MessageProxyClient {
 	c.t.Helper()
-	return rawClient(c.t, c.clients.through(addr), c.dialOptions(name, addr)...)
+	return rawClient(c.t, c.target(addr), c.dialOptions(name, addr)...)
 }
 
 // consume starts a consumer with the SDK.
@@ -212,7 +217,7 @@ func (c *chaos) awaitFlow() {
 func (c *chaos) settle() {
 	c.t.Helper()
 	healed := time.Now()
-	c.history.Record(history.Healed{})
+	c.history.Record(history.Healed{}, history.Expected{Subscription: c.subscription, Partitions: c.partitions()})
 	c.awaitFlow()
 	c.t.Logf("messages flow again after %v", time.Since(healed).Round(time.Millisecond))
 	for _, p := range c.producers {
@@ -221,6 +226,14 @@ func (c *chaos) settle() {
 	c.awaitCommitted()
 	c.t.Logf("everything is settled after %v", time.Since(healed).Round(time.Millisecond))
 	c.check()
+}
+
+// partitions are those of the topic.
+func (c *chaos) partitions() (all []history.Partition) {
+	for p := range c.admin.ends(c.topic) {
+		all = append(all, history.Partition{Topic: c.topic, Number: p})
+	}
+	return all
 }
 
 // awaitCommitted waits until everything in the topic is committed. When it isn't,

@@ -1,170 +1,109 @@
 package integration_test
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
-	"net"
-	"sync"
+	"os"
+	"strconv"
 	"testing"
+	"time"
 
-	toxiproxy "github.com/Shopify/toxiproxy/v2"
-	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 )
 
-// toxic is a fault of a network, in the words of toxiproxy: its type and
-// attributes (latency, bandwidth, timeout, slicer, limit_data, …).
-type toxic struct {
-	Name       string         `json:"name"`
-	Type       string         `json:"type"`
-	Stream     direction      `json:"stream"`
-	Attributes map[string]int `json:"attributes"`
-}
-
-// direction is where the bytes go that a toxic is for.
-type direction string
-
-const (
-	upstream   direction = "upstream"   // from those who dial to those who listen
-	downstream direction = "downstream" // back
-)
-
-// network is a network that a test can disturb: a toxiproxy in this process in
-// front of every address that is dialled through it.
-type network struct {
-	t      *testing.T
-	server *toxiproxy.ApiServer
-
-	mu      sync.Mutex
-	links   map[string]*toxiproxy.Proxy // by the address behind
-	inForce []toxic
-}
-
-func newNetwork(t *testing.T) *network {
+// faultRounds is how often each fault comes, and how much longer it lasts, if the
+// environment says so: `make faults` does.
+func faultRounds(t *testing.T) int {
 	t.Helper()
-	n := &network{
-		t: t, server: toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()),
-		links: make(map[string]*toxiproxy.Proxy),
+	text, ok := os.LookupEnv("MESSAGEPROXY_FAULT_ROUNDS")
+	if !ok {
+		return 1
 	}
-	t.Cleanup(n.stop)
-	return n
+	rounds, err := strconv.Atoi(text)
+	require.NoError(t, err)
+	return rounds
 }
 
-func (n *network) stop() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, link := range n.links {
-		link.Stop()
-	}
+// networkFault is what happens to a network for a while.
+type networkFault struct {
+	name     string
+	up, down weather
+	// lasts is how long it must last to matter.
+	lasts time.Duration
+	// cut: all connections are cut every second meanwhile.
+	cut bool
 }
 
-// through returns the address by which a target is reached through the network.
-func (n *network) through(target string) string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if link, ok := n.links[target]; ok {
-		return link.Listen
-	}
-	link := toxiproxy.NewProxy(n.server, target, "127.0.0.1:0", target)
-	if err := link.Start(); err != nil {
-		n.t.Errorf("no way through the network to %s: %v", target, err)
-		return "127.0.0.1:1" // where nobody listens
-	}
-	n.links[target] = link
-	for _, x := range n.inForce {
-		n.add(link, x)
-	}
-	return link.Listen
-}
+// long is longer than anybody waits for the other side: the group's session (6 s),
+// the Kafka client for an answer (10 s), the ACK timeout (10 s), gRPC for the
+// answer to a ping (12 s in the clients of a chaos run, 6 s in its servers).
+const long = 13 * time.Second
 
-// dial dials through the network. It is for clients that learn the addresses that
-// they dial from the other side, as Kafka's do.
-func (n *network) dial(ctx context.Context, kind, address string) (net.Conn, error) {
-	return new(net.Dialer).DialContext(ctx, kind, n.through(address))
-}
-
-// disturb puts toxics in force on all connections, those that are open and those to
-// come.
-func (n *network) disturb(toxics ...toxic) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.inForce = append(n.inForce, toxics...)
-	for _, link := range n.links {
-		for _, x := range toxics {
-			n.add(link, x)
-		}
+func networkFaults() []networkFault {
+	held, swallowed, fair := weather{held: true}, weather{swallowed: true}, weather{}
+	slow := weather{delay: 200 * time.Millisecond, jitter: 100 * time.Millisecond}
+	late := weather{delay: 300 * time.Millisecond, jitter: 250 * time.Millisecond}
+	return []networkFault{
+		{name: "cut", cut: true, lasts: 4 * time.Second},
+		{name: "breaking", up: weather{breaks: 30_000}, down: weather{breaks: 30_000}, lasts: 4 * time.Second},
+		{name: "delayed", up: slow, down: slow, lasts: 5 * time.Second},
+		// Requests arrive after their connection is gone, and after those of the next.
+		{name: "late", up: late, down: weather{breaks: 3000}, lasts: 6 * time.Second},
+		{name: "throttled", up: weather{rate: 30_000}, down: weather{rate: 30_000}, lasts: 5 * time.Second},
+		{name: "held", up: held, down: held, lasts: long},
+		{name: "requests held", up: held, down: fair, lasts: long},
+		{name: "answers held", up: fair, down: held, lasts: long},
+		{name: "swallowed", up: swallowed, down: swallowed, lasts: long},
+		{name: "requests swallowed", up: swallowed, down: fair, lasts: long},
+		{name: "answers swallowed", up: fair, down: swallowed, lasts: long},
 	}
 }
 
-func (n *network) add(link *toxiproxy.Proxy, x toxic) {
-	x.Name = x.Type + " " + string(x.Stream)
-	encoded, err := json.Marshal(x)
-	if err == nil {
-		_, err = link.Toxics.AddToxicJson(bytes.NewReader(encoded))
+// strike makes the fault happen, and ends it.
+func (f networkFault) strike(c *chaos, n *network) {
+	n.disturb(f.up, f.down)
+	defer n.heal()
+	if !f.cut {
+		c.last(f.lasts)
+		return
 	}
-	if err != nil {
-		n.t.Errorf("disturb the network by %s: %v", x.Name, err)
-	}
-}
-
-// heal ends every disturbance. Bytes that were held back arrive now; connections
-// that lost bytes are closed.
-func (n *network) heal() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.inForce = nil
-	for _, link := range n.links {
-		link.Toxics.ResetToxics(context.Background())
+	for end := time.Now().Add(f.lasts); time.Now().Before(end); c.last(time.Second) {
+		n.cut()
 	}
 }
 
-// cut closes all connections; what is under way is lost.
-func (n *network) cut() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, link := range n.links {
-		link.Stop()
-		require.NoError(n.t, link.Start())
+// The network between clients and proxy fails in every way, under load.
+func TestFaultsBetweenClientsAndProxy(t *testing.T) {
+	t.Parallel()
+	for _, f := range networkFaults() {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			c := startChaos(t, sharedKafka.Brokers(), 6)
+			c.addLoad(c.startProxy("one", nil).addr)
+			c.awaitFlow()
+			for range faultRounds(t) {
+				f.strike(c, c.clients)
+				c.awaitFlow()
+			}
+			c.settle()
+		})
 	}
 }
 
-// The toxics, each for one direction.
-
-// held: nothing arrives until the network heals, and then all of it does, in
-// order, as after an outage that TCP outlasts: requests that their senders have
-// long given up are carried out late.
-func held(d direction) toxic {
-	const hour = 3_600_000
-	return toxic{Type: "latency", Stream: d, Attributes: map[string]int{"latency": hour}}
+// The network between one of two proxies and Kafka fails in every way, under load.
+func TestFaultsBetweenProxyAndKafka(t *testing.T) {
+	t.Parallel()
+	for _, f := range networkFaults() {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			c := startChaos(t, sharedKafka.Brokers(), 6)
+			one, two := c.startProxy("one", nil), c.startProxy("two", nil)
+			c.addLoad(one.addr)
+			c.addLoad(two.addr)
+			c.awaitFlow()
+			for range faultRounds(t) {
+				f.strike(c, one.brokers)
+				c.awaitFlow()
+			}
+			c.settle()
+		})
+	}
 }
-
-// swallowed: nothing arrives, ever, and nobody is told; the connection is closed
-// when the network heals.
-func swallowed(d direction) toxic {
-	return toxic{Type: "timeout", Stream: d, Attributes: map[string]int{"timeout": 0}}
-}
-
-// delayed: everything arrives later by some milliseconds, more or less.
-func delayed(d direction, by, jitter int) toxic {
-	return toxic{Type: "latency", Stream: d, Attributes: map[string]int{"latency": by, "jitter": jitter}}
-}
-
-// throttled: so many KiB a second arrive, on each connection.
-func throttled(d direction, kib int) toxic {
-	return toxic{Type: "bandwidth", Stream: d, Attributes: map[string]int{"rate": kib}}
-}
-
-// sliced: bytes arrive in small pieces.
-func sliced(d direction) toxic {
-	return toxic{Type: "slicer", Stream: d, Attributes: map[string]int{"average_size": 512, "size_variation": 256, "delay": 100}}
-}
-
-// shortLived: connections break after so many bytes, in the middle of whatever that
-// is.
-func shortLived(d direction, bytes int) toxic {
-	return toxic{Type: "limit_data", Stream: d, Attributes: map[string]int{"bytes": bytes}}
-}
-
-// both makes a toxic of each direction.
-func both(of func(direction) toxic) []toxic { return []toxic{of(upstream), of(downstream)} }
