@@ -19,6 +19,7 @@ type consuming struct {
 	subscribed *messageproxyv1.Subscribed
 	held       []heldMessage
 	known      []string // ids, of whatever it was sent
+	guessed    []string // ids that it ACKed without having received them; they may be its own by now
 	terminal   *messageproxyv1.Error
 	problems   []string
 }
@@ -78,7 +79,9 @@ func (c *consuming) takeMessages(in *messageproxyv1.PartitionMessages) {
 		if !c.world.moved.Load() && slices.Contains(c.known, m.GetId()) {
 			c.problem("a message that it ACKed, although no partition has moved: " + m.GetId())
 		}
-		c.held = append(c.held, heldMessage{in.GetTopic(), in.GetPartition(), m.GetId()})
+		if !slices.Contains(c.guessed, m.GetId()) {
+			c.held = append(c.held, heldMessage{in.GetTopic(), in.GetPartition(), m.GetId()})
+		}
 		c.known = append(c.known, m.GetId())
 	}
 	if len(c.held) > int(c.subscribed.GetMaxUnackedMessages()) {
@@ -166,6 +169,10 @@ func (w *fuzzWorld) wrongAck(c *consuming, x int) []byte {
 		}
 		other.mu.Unlock()
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.guessed = append(c.guessed, ids...)
+	c.held = slices.DeleteFunc(c.held, func(h heldMessage) bool { return slices.Contains(ids, h.id) })
 	return c.ackRequest(ids)
 }
 

@@ -33,6 +33,7 @@ func FuzzStreams(f *testing.F) {
 		}
 		synctest.Test(t, func(t *testing.T) {
 			w := newFuzzWorld(t)
+			defer w.close()
 			w.run(program)
 			w.finish()
 		})

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -35,6 +36,7 @@ type fuzzWorld struct {
 	stop     context.CancelFunc
 	served   chan error
 	drained  bool // or draining
+	closed   bool
 	alarms   *alarms
 
 	conns     [3]*fuzzConn
@@ -220,16 +222,30 @@ func (w *fuzzWorld) finish() {
 	require.Zero(t, produced.OutstandingBytes)
 
 	begin := time.Now()
+	w.close()
+	require.LessOrEqual(t, time.Since(begin), 2*time.Second, "nothing is left to drain")
+	require.NotRegexp(t, "panic|still running|can't be closed", w.alarms.String())
+}
+
+// close ends everything, finished or not.
+func (w *fuzzWorld) close() {
+	if w.closed {
+		return
+	}
+	w.closed = true
+	w.heal()
+	for _, s := range w.streams() {
+		s.resume()
+		s.cancel()
+	}
 	w.stop()
 	for _, c := range w.conns {
 		if c != nil {
 			_ = c.Close()
 		}
 	}
-	require.NoError(t, <-w.served)
-	require.LessOrEqual(t, time.Since(begin), 2*time.Second, "nothing is left to drain")
-	require.NoError(t, w.broker.Close())
-	require.NotRegexp(t, "panic|still running|can't be closed", w.alarms.String())
+	assert.NoError(w.t, <-w.served)
+	assert.NoError(w.t, w.broker.Close())
 }
 
 func (w *fuzzWorld) streams() []*fuzzStream {
