@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +22,8 @@ type rawConsumer struct {
 	messages   []rawMessage
 	assignment *messageproxyv1.Assignment
 	noticed    []*messageproxyv1.Error
+	withdrawn  []*messageproxyv1.Withdrawn
+	troubles   []*messageproxyv1.Error
 	terminal   *messageproxyv1.Error
 	ended      bool
 	changed    chan struct{}
@@ -33,12 +36,17 @@ type rawMessage struct {
 
 func subscribeRaw(t *testing.T, client messageproxyv1.MessageProxyClient, subscription, topic string) *rawConsumer {
 	t.Helper()
+	return subscribeWith(t, client, &messageproxyv1.SubscribeRequest{Subscription: subscription, Topics: []string{topic}})
+}
+
+func subscribeWith(t *testing.T, client messageproxyv1.MessageProxyClient, request *messageproxyv1.SubscribeRequest) *rawConsumer {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	stream, err := client.Consume(ctx)
 	require.NoError(t, err)
 	require.NoError(t, stream.Send(&messageproxyv1.ConsumeRequest{Request: &messageproxyv1.ConsumeRequest_Subscribe{
-		Subscribe: &messageproxyv1.SubscribeRequest{Subscription: subscription, Topics: []string{topic}},
+		Subscribe: request,
 	}}))
 	c := &rawConsumer{t: t, stream: stream, changed: make(chan struct{})}
 	go c.read()
@@ -74,6 +82,12 @@ func (c *rawConsumer) note(r *messageproxyv1.ConsumeResponse) {
 	}
 	if n := r.GetNotice(); n != nil {
 		c.noticed = append(c.noticed, n)
+	}
+	if w := r.GetWithdrawn(); w != nil {
+		c.withdrawn = append(c.withdrawn, w)
+	}
+	if e := r.GetError(); e != nil {
+		c.troubles = append(c.troubles, e)
 	}
 	if e := r.GetTerminalError(); e != nil {
 		c.terminal = e
@@ -120,6 +134,20 @@ func (c *rawConsumer) awaitEnd(within time.Duration) *messageproxyv1.Error {
 	return c.terminal
 }
 
+// awaitNotHeld waits until ACKs of these messages have been refused.
+func (c *rawConsumer) awaitNotHeld(within time.Duration, ids ...string) {
+	c.t.Helper()
+	c.await(within, "NOT_HELD", func() bool {
+		refused := make(map[string]bool)
+		for _, n := range c.noticed {
+			for _, id := range n.GetMessageIds() {
+				refused[id] = n.GetCode() == messageproxyv1.ErrorCode_ERROR_CODE_NOT_HELD
+			}
+		}
+		return !slices.ContainsFunc(ids, func(id string) bool { return !refused[id] })
+	})
+}
+
 // awaitQuiet waits until nothing has come for a while: how a client sees that the
 // server has nothing more for it.
 func (c *rawConsumer) awaitQuiet(quiet time.Duration) {
@@ -140,6 +168,13 @@ func (c *rawConsumer) ack(ids ...string) {
 	require.NoError(c.t, c.stream.Send(&messageproxyv1.ConsumeRequest{Request: &messageproxyv1.ConsumeRequest_Ack{
 		Ack: &messageproxyv1.AckRequest{MessageIds: ids},
 	}}))
+}
+
+// leave ends the stream.
+func (c *rawConsumer) leave() {
+	c.t.Helper()
+	require.NoError(c.t, c.stream.CloseSend())
+	c.awaitEnd(10 * time.Second)
 }
 
 func (c *rawConsumer) received() []rawMessage {
