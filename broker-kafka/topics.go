@@ -43,6 +43,9 @@ type topicDescription struct {
 func (d topicDescription) missing() bool { return errors.Is(d.err, kerr.UnknownTopicOrPartition) }
 func (d topicDescription) refused() bool { return d.err != nil && !kerr.IsRetriable(d.err) }
 
+// unready: it exists, but the broker can't say more of it, its id included.
+func (d topicDescription) unready() bool { return d.err != nil && d.id == topicID{} }
+
 // ensureTopics returns the ids of the topics, created first if they don't exist
 // and Options.CreateTopics is set. It takes less than 10 seconds. Errors are
 // *broker.Error: CodeTopicNotFound and CodePermissionDenied name the first topic
@@ -55,12 +58,14 @@ func (b *Broker) ensureTopics(ctx context.Context, cl *kgo.Client, topics []stri
 	created := false
 	var missingSince time.Time
 	for pause := firstTopicPause; ; pause = min(2*pause, longestTopicPause) {
-		ids, missing, err := lookUpTopics(ctx, cl, topics)
+		ids, missing, unready, err := lookUpTopics(ctx, cl, topics)
+		awaited := append(missing, unready...)
 		switch {
 		case err != nil:
 			return nil, err
-		case len(missing) == 0:
+		case len(awaited) == 0:
 			return ids, nil
+		case len(missing) == 0: // what is not ready will be
 		case created: // the new topics have yet to spread among the brokers
 		case b.opts.CreateTopics:
 			if err := createMissing(ctx, cl, missing); err != nil {
@@ -73,17 +78,17 @@ func (b *Broker) ensureTopics(ctx context.Context, cl *kgo.Client, topics []stri
 			return nil, mapError(kerr.UnknownTopicOrPartition, missing[0], broker.AnyPartition)
 		}
 		if !sleep(ctx, pause) {
-			return nil, mapError(fmt.Errorf("waiting for the topic: %w", ctx.Err()), missing[0], broker.AnyPartition)
+			return nil, mapError(fmt.Errorf("waiting for the topic: %w", ctx.Err()), awaited[0], broker.AnyPartition)
 		}
 	}
 }
 
-// lookUpTopics returns the ids of the topics that exist and the names of those
-// that don't.
-func lookUpTopics(ctx context.Context, cl *kgo.Client, topics []string) (ids map[string]topicID, missing []string, err error) {
+// lookUpTopics returns the ids of the topics that exist, and the names of those
+// that don't and of those that aren't ready.
+func lookUpTopics(ctx context.Context, cl *kgo.Client, topics []string) (ids map[string]topicID, missing, unready []string, err error) {
 	described, err := describeTopics(ctx, cl, topics)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	ids = make(map[string]topicID, len(topics))
 	for _, name := range topics {
@@ -91,12 +96,14 @@ func lookUpTopics(ctx context.Context, cl *kgo.Client, topics []string) (ids map
 		case d.missing():
 			missing = append(missing, name)
 		case d.refused():
-			return nil, nil, mapError(d.err, name, broker.AnyPartition)
+			return nil, nil, nil, mapError(d.err, name, broker.AnyPartition)
+		case d.unready():
+			unready = append(unready, name)
 		default:
 			ids[name] = d.id
 		}
 	}
-	return ids, missing, nil
+	return ids, missing, unready, nil
 }
 
 func createMissing(ctx context.Context, cl *kgo.Client, missing []string) error {

@@ -50,6 +50,16 @@ func TestEnsureTopicsWaitsForATopicToBeKnown(t *testing.T) {
 	assert.Contains(t, ids, "orders")
 }
 
+// Of a topic without a leader Kafka may say nothing but that, not even its id.
+func TestEnsureTopicsWaitsForATopicToBeReady(t *testing.T) {
+	e := newProduceEnv(t, nil)
+	e.topic("orders", 1)
+	e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "orders", Err: kerr.LeaderNotAvailable, Count: 3})
+	ids, err := e.broker.ensureTopics(t.Context(), e.client(), []string{"orders"})
+	require.NoError(t, err)
+	assert.Equal(t, e.cluster.TopicInfo("orders").TopicID, ids["orders"])
+}
+
 func TestEnsureTopicsCreates(t *testing.T) {
 	e := newProduceEnv(t, func(o *Options) { o.CreateTopics = true }, kfake.DefaultNumPartitions(3))
 	e.topic("orders", 1)
