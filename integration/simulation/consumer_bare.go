@@ -82,7 +82,7 @@ func (c *bareConsumer) run() {
 	if err != nil {
 		return
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	for {
 		c.consume(client)
 		if !c.action.Again || c.leaving.Load() || c.halfDone.Load() {

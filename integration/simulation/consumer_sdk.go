@@ -70,7 +70,7 @@ func (c *sdkConsumer) end(how EndOfConsumer) {
 
 func (c *sdkConsumer) run() {
 	defer close(c.done)
-	defer c.client.Close()
+	defer func() { _ = c.client.Close() }()
 	for n := 1; ; n++ {
 		err := c.consume(c.name + "/" + strconv.Itoa(n))
 		if c.stop.Err() != nil || errors.Is(err, messageproxy.ErrClosed) {

@@ -109,6 +109,12 @@ func (k *kafkaCluster) nameLocked(topic string) string {
 	return topic
 }
 
+// plainName is the topic that history calls so.
+func (k *kafkaCluster) plainName(incarnation string) string {
+	name, _, _ := strings.Cut(incarnation, "#")
+	return name
+}
+
 func (k *kafkaCluster) name(topic string) string {
 	k.mu.Lock()
 	defer k.mu.Unlock()

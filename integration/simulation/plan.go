@@ -16,7 +16,10 @@ type Plan struct {
 	// Proxies are started at the beginning; 1 or 2. Brokers are those of the Kafka
 	// cluster.
 	Proxies, Brokers int
-	Settings         Settings
+	// Lasts is how long it takes, at least, until everything is healed. Default: until
+	// the last step. What a step does for a while, it does until then at most.
+	Lasts         time.Duration
+	Settings      Settings
 	Topics           []Topic
 	Subscriptions    []Subscription
 	// Steps in the order of their time; those of one time in the order given.

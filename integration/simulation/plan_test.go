@@ -29,7 +29,7 @@ func example(v reflect.Value) reflect.Value {
 
 func TestEveryPartOfAPlanIsWrittenAndRead(t *testing.T) {
 	plan := Plan{
-		Seed: -7, Proxies: 2, Brokers: 3,
+		Seed: -7, Proxies: 2, Brokers: 3, Lasts: time.Hour,
 		Topics:        []Topic{example(reflect.ValueOf(&Topic{}).Elem()).Interface().(Topic)},
 		Subscriptions: []Subscription{example(reflect.ValueOf(&Subscription{}).Elem()).Interface().(Subscription)},
 		Settings:      example(reflect.ValueOf(&Settings{}).Elem()).Interface().(Settings),

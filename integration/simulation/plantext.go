@@ -49,6 +49,7 @@ var words = map[string]reflect.Type{
 type header struct {
 	Seed             int64
 	Proxies, Brokers int
+	Lasts            time.Duration
 }
 
 // String returns the plan's text, which Parse reads.
@@ -59,7 +60,7 @@ func (p Plan) String() string {
 		writeFields(&b, reflect.ValueOf(fields))
 		b.WriteByte('\n')
 	}
-	line("plan", header{p.Seed, p.Proxies, p.Brokers})
+	line("plan", header{p.Seed, p.Proxies, p.Brokers, p.Lasts})
 	if p.Settings != (Settings{}) {
 		line("settings", p.Settings)
 	}
@@ -145,7 +146,7 @@ func (p *Plan) parseLine(line []string) error {
 	switch line[0] {
 	case "plan":
 		h, err := parse[header](line[1:])
-		p.Seed, p.Proxies, p.Brokers = h.Seed, h.Proxies, h.Brokers
+		p.Seed, p.Proxies, p.Brokers, p.Lasts = h.Seed, h.Proxies, h.Brokers, h.Lasts
 		return err
 	case "settings":
 		settings, err := parse[Settings](line[1:])

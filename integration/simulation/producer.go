@@ -162,7 +162,7 @@ func (p *bareProducer) end(how EndOfProducer) {
 // run opens the stream, sends, and waits until the stream has ended.
 func (p *bareProducer) run() {
 	defer close(p.done)
-	defer p.conn.Close()
+	defer func() { _ = p.conn.Close() }()
 	defer p.cancel()
 	stream, err := p.client.Produce(p.ctx)
 	if err != nil {

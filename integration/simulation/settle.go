@@ -5,6 +5,8 @@ package simulation
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/messageproxy/messageproxy/integration/history"
@@ -24,11 +26,12 @@ func (w *world) settle() {
 	healed := time.Now()
 	w.produceLast()
 	for time.Since(healed) < w.patience() {
-		if w.settled() {
+		if len(w.unsettled()) == 0 {
 			return
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
+	w.violate("settles", "%v after everything has healed, not every message is done with: %s", w.patience(), strings.Join(w.unsettled(), "; "))
 }
 
 // patience is how long everything may take when nothing disturbs it any more: all
@@ -128,35 +131,36 @@ func (w *world) produceLast() {
 	}
 }
 
-// settled reports whether every subscription stands behind the last message of
-// each of its partitions.
-func (w *world) settled() bool {
-	ends, ok := w.ends()
-	if !ok {
-		return false
+// unsettled says which subscriptions don't stand behind the last message of which
+// partitions.
+func (w *world) unsettled() []string {
+	ends, err := w.ends()
+	if err != nil {
+		return []string{err.Error()}
 	}
 	w.kafka.readAllPositions()
+	var behind []string
 	for _, s := range w.plan.Subscriptions {
-		for _, topic := range s.Topics {
-			for n := range int32(w.kafka.partitions(topic)) {
-				p := history.Partition{Topic: w.kafka.name(topic), Number: n}
-				if position, ok := w.kafka.position(s.Name, p); ends[p] > 0 && (!ok || position < ends[p]) {
-					return false
-				}
+		for p, end := range ends {
+			if !slices.Contains(s.Topics, w.kafka.plainName(p.Topic)) {
+				continue
+			}
+			if position, ok := w.kafka.position(s.Name, p); !ok || position < end {
+				behind = append(behind, fmt.Sprintf("%s in %s/%d stands at %d of %d", s.Name, p.Topic, p.Number, position, end))
 			}
 		}
 	}
-	return true
+	return behind
 }
 
 // ends are the positions after the last message of each partition that has any.
-func (w *world) ends() (map[history.Partition]int64, bool) {
+func (w *world) ends() (map[history.Partition]int64, error) {
 	var logs history.Recorder
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	reader := tap.New(&logs)
 	if err := reader.ReadLogs(ctx, w.kafka.client, w.kafka.topics()...); err != nil {
-		return nil, false
+		return nil, err
 	}
 	ends := make(map[history.Partition]int64)
 	for _, e := range logs.Entries() {
@@ -165,7 +169,7 @@ func (w *world) ends() (map[history.Partition]int64, bool) {
 			ends[p] = log.Messages[len(log.Messages)-1].Position + 1
 		}
 	}
-	return ends, true
+	return ends, nil
 }
 
 // end ends everybody, and reads what is left of it all.

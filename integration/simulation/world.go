@@ -100,6 +100,7 @@ func (w *world) run() Result {
 		w.log.Info("step", "at", step.At, "step", step.String())
 		w.do(step.Action)
 	}
+	time.Sleep(time.Until(begin.Add(w.plan.Lasts)))
 	w.settle()
 	w.end()
 	return w.judge(begin)
