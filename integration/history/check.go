@@ -75,6 +75,9 @@ func (c *checker) step(i int) {
 		c.streamOf(e.Side, e.Stream).expiryTold = i
 	case DrainTold:
 		c.streamOf(e.Side, e.Stream).drainTold = i
+	case Consuming:
+		x := newClient(e, c.subscriptionOf(e.Subscription))
+		c.clients[e.Client], c.named[e.Name] = x, x
 	case Handling:
 		c.handling(i, e)
 	case Handled:

@@ -20,7 +20,10 @@ type checker struct {
 	groups        map[groupName]*group
 	producers     map[string]*producer
 	clients       map[string]*client
-	healedAt      int // index, or never
+	named         map[string]*client // by Consuming.Name, the latest
+	healedAt      int                // index, or never
+	anyExpected   bool
+	positionsRead bool
 
 	found    []Violation
 	reported map[string]int // how many, by rule
@@ -80,6 +83,7 @@ func newChecker(entries []Entry, rules Rules) *checker {
 		groups:        make(map[groupName]*group),
 		producers:     make(map[string]*producer),
 		clients:       make(map[string]*client),
+		named:         make(map[string]*client),
 		healedAt:      never,
 		reported:      make(map[string]int),
 	}
@@ -118,7 +122,7 @@ func (c *checker) lookAhead(i int) {
 	case Subscribed:
 		c.subscriptionOf(e.Subscription).observed[e.Side] = true
 	case Consuming:
-		c.clients[e.Client] = newClient(e, c.subscriptionOf(e.Subscription))
+		c.subscriptionOf(e.Subscription)
 	case Gained:
 		c.groupOf(Server, e.Server, e.Subscription).exact = true
 	case ConsumeEnded:

@@ -127,8 +127,8 @@ type Subscribed struct {
 	Subscription string
 	Window       int // the number of messages that it may hold
 	AckTimeout   time.Duration
-	// Client is the SDK's client whose stream this is, as Consuming names it; empty
-	// for every other stream.
+	// Client is the name that the client gives itself. It tells streams of the SDK's
+	// clients by Consuming.Name.
 	Client string
 }
 
@@ -198,8 +198,12 @@ type Sent struct {
 
 // Consuming says that a call of an SDK's Consume begins.
 type Consuming struct {
-	Client       string
+	Client       string // as in Handling
 	Subscription string
+	// Name is what the client calls itself in its streams. It may be empty, and is if
+	// several calls of one client consume at once: then it isn't known which streams
+	// are whose.
+	Name string
 	// ByKey: messages are handled in the order of their keys, so several of a
 	// partition at once.
 	ByKey bool
@@ -281,7 +285,8 @@ type Healed struct{}
 
 // Expected says that from here to the end of the history a subscription has clients
 // that ACK what they get, so that everything in these partitions must be done with
-// when the history has settled.
+// when the history has settled. Without any Expected, that is so of every subscription
+// and of all partitions of the topics of which it has read something.
 type Expected struct {
 	Subscription string
 	Partitions   []Partition

@@ -55,7 +55,7 @@ type state struct{ delivered, acked, stray int32 }
 func (c *checker) readingOf(s *subscription, p *partition) *reading {
 	r := s.readings[p]
 	if r == nil {
-		r = &reading{subscription: s, partition: p, positionAt: never, assignedAt: never, changedAt: never, deliveredTo: -1}
+		r = &reading{subscription: s, partition: p, position: NoPosition, positionAt: never, assignedAt: never, changedAt: never, deliveredTo: -1}
 		if c.rules.StartLatest[s.name] {
 			r.begin = math.MaxInt64
 		}
@@ -147,6 +147,7 @@ func (c *checker) positionRead(i int, e PositionRead) {
 	if r.positionAt != never && e.Position < r.position && r.changedAt < r.positionAt && !r.partition.deleted {
 		c.report(i, "position-back", fmt.Sprintf("%s went back from %d to %d", name, r.position, e.Position), r.positionAt, i)
 	}
+	c.positionsRead = true
 	earlier := r.positionAt
 	r.position, r.positionAt = e.Position, i
 	if e.Position == NoPosition {
@@ -170,6 +171,7 @@ func (c *checker) positionRead(i int, e PositionRead) {
 }
 
 func (c *checker) expected(e Expected) {
+	c.anyExpected = true
 	s := c.subscriptionOf(e.Subscription)
 	for _, name := range e.Partitions {
 		c.readingOf(s, c.partitionOf(name)).expected = true

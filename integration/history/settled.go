@@ -38,10 +38,29 @@ func (c *checker) finishLiveness() {
 		return
 	}
 	end := len(c.entries) - 1
+	if !c.anyExpected {
+		c.expectEverything()
+	}
 	for _, s := range sortedSubscriptions(c.subscriptions) {
 		for _, r := range sortedReadings(s.readings) {
 			if r.expected && !r.partition.deleted {
 				c.checkSettled(end, r)
+			}
+		}
+	}
+}
+
+// expectEverything expects of every subscription all partitions of the topics of
+// which it has read something.
+func (c *checker) expectEverything() {
+	for _, s := range c.subscriptions {
+		topics := make(map[string]bool)
+		for p := range s.readings {
+			topics[p.name.Topic] = true
+		}
+		for _, p := range c.partitions {
+			if p.hasLog && topics[p.name.Topic] {
+				c.readingOf(s, p).expected = true
 			}
 		}
 	}
@@ -63,7 +82,7 @@ func (c *checker) checkSettled(end int, r *reading) {
 		c.report(end, "never-delivered", fmt.Sprintf("subscription %s never got %d messages of %s, the first at %d", r.subscription.name, len(lost), name, lost[0].position),
 			c.sentAt(lost[0]), c.healedAt, c.logEntry(lost[0]))
 	}
-	if len(p.log) == 0 || r.positionAt < c.healedAt {
+	if len(p.log) == 0 || !c.positionsRead {
 		return
 	}
 	last := p.log[len(p.log)-1]

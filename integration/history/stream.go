@@ -93,7 +93,7 @@ func (c *checker) subscribed(i int, e Subscribed) {
 		s.ackTimeout = c.rules.AckTimeout
 	}
 	if e.Client != "" {
-		s.client = c.clients[e.Client]
+		s.client = c.named[e.Client]
 	}
 	s.lastSend = i
 }

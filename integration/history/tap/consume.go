@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
@@ -21,8 +22,9 @@ type consumeStream struct {
 
 	mu     sync.Mutex
 	stream string // its name, once it has one
-	// subscription is what it asked for.
+	// subscription is what it asked for, client the name that it gave.
 	subscription string
+	client       string
 	// names are what history calls the partitions that it got messages of.
 	names map[broker.TopicPartition]string
 	ended bool
@@ -57,13 +59,19 @@ func (s *consumeStream) request(request *messageproxyv1.ConsumeRequest) {
 	defer s.mu.Unlock()
 	switch r := request.GetRequest().(type) {
 	case *messageproxyv1.ConsumeRequest_Subscribe:
-		s.subscription = r.Subscribe.GetSubscription()
+		s.subscription, s.client = r.Subscribe.GetSubscription(), r.Subscribe.GetClientName()
 		if s.side == history.Server && s.stream == "" {
 			s.stream = s.tap.servers.next(r.Subscribe.GetClientName())
 		}
 	case *messageproxyv1.ConsumeRequest_Ack:
 		ids := append([]string(nil), r.Ack.GetMessageIds()...)
-		s.recordLocked(history.Acked{Side: s.side, Stream: s.stream, IDs: ids})
+		acked := history.Acked{Side: s.side, Stream: s.stream, IDs: ids}
+		if s.side == history.Server && s.stream != "" {
+			// A server whose last send has failed still takes the ACKs that have come.
+			s.tap.recorder.Record(acked)
+			return
+		}
+		s.recordLocked(acked)
 	case *messageproxyv1.ConsumeRequest_Leave:
 		s.recordLocked(history.Left{Side: s.side, Stream: s.stream})
 	}
@@ -78,6 +86,7 @@ func (s *consumeStream) response(response *messageproxyv1.ConsumeResponse) {
 		s.recordLocked(history.Subscribed{
 			Side: s.side, Stream: s.stream, Server: s.server, Subscription: s.subscription,
 			Window: int(r.Subscribed.GetMaxUnackedMessages()), AckTimeout: r.Subscribed.GetAckTimeout().AsDuration(),
+			Client: s.client,
 		})
 	case *messageproxyv1.ConsumeResponse_Batch:
 		for _, p := range r.Batch.GetPartitions() {
@@ -89,14 +98,36 @@ func (s *consumeStream) response(response *messageproxyv1.ConsumeResponse) {
 			TimeLeft: r.Withdrawn.GetTimeLeft().AsDuration(),
 		})
 	case *messageproxyv1.ConsumeResponse_Notice:
-		if r.Notice.GetCode() == messageproxyv1.ErrorCode_ERROR_CODE_NOT_HELD {
-			ids := append([]string(nil), r.Notice.GetMessageIds()...)
-			s.recordLocked(history.NotHeld{Side: s.side, Stream: s.stream, IDs: ids})
-		}
+		s.noticeLocked(r.Notice)
 	case *messageproxyv1.ConsumeResponse_TerminalError:
 		s.endLocked(codeName(r.TerminalError))
 	}
 }
+
+func (s *consumeStream) noticeLocked(notice *messageproxyv1.Error) {
+	switch notice.GetCode() {
+	case messageproxyv1.ErrorCode_ERROR_CODE_NOT_HELD:
+		ids := append([]string(nil), notice.GetMessageIds()...)
+		s.recordLocked(history.NotHeld{Side: s.side, Stream: s.stream, IDs: ids})
+	case messageproxyv1.ErrorCode_ERROR_CODE_MESSAGES_EXPIRED:
+		s.recordLocked(history.ExpiryTold{Side: s.side, Stream: s.stream})
+	case messageproxyv1.ErrorCode_ERROR_CODE_SHUTTING_DOWN:
+		s.recordLocked(history.DrainTold{Side: s.side, Stream: s.stream})
+	}
+}
+
+// sent records that a send has returned, if it took time.
+func (s *consumeStream) sent(took time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if took >= slowSend {
+		s.recordLocked(history.Sent{Stream: s.stream})
+	}
+}
+
+// slowSend is what a send takes that has to wait for the client. In virtual time,
+// every other send takes no time at all.
+const slowSend = time.Millisecond
 
 // deliverLocked records messages of a partition: more than one event if they are
 // of several incarnations of its topic.

@@ -1,6 +1,8 @@
 package tap
 
 import (
+	"time"
+
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
@@ -36,7 +38,10 @@ func (s *serverStream) SendMsg(m any) error {
 	if m, ok := m.(*messageproxyv1.ConsumeResponse); ok {
 		s.end.response(m)
 	}
-	return s.ServerStream.SendMsg(m)
+	begun := time.Now()
+	err := s.ServerStream.SendMsg(m)
+	s.end.sent(time.Since(begun))
+	return err
 }
 
 // RecvMsg listens in on the decoding: the server receives into messages of its
