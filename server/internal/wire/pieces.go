@@ -55,7 +55,7 @@ type pieces struct {
 // has seen that all of it can be decoded.
 func (p *pieces) Unmarshal(data []byte) error {
 	if len(data) > smallRequest {
-		if p.rest, p.err = split(data); p.err != nil {
+		if p.rest, p.err = split(data, pieceParts); p.err != nil {
 			return nil
 		}
 	}
@@ -98,10 +98,10 @@ func (p *pieces) String() string { return "a messageproxy.v1.ProduceRequest" }
 
 func (*pieces) ProtoMessage() {}
 
-// split cuts a request between its fields, into pieces of about pieceParts parts
-// each. The pieces of a message that has only repeated fields are messages of its
-// type, and together the same.
-func split(data []byte) (pieces [][]byte, err error) {
+// split cuts a request between its fields, into pieces of about so many parts each.
+// The pieces of a message that has only repeated fields are messages of its type, and
+// together the same.
+func split(data []byte, partsEach int) (pieces [][]byte, err error) {
 	start, inPiece := 0, 0
 	for at := 0; at < len(data); {
 		n, parts := field(data[at:])
@@ -110,7 +110,7 @@ func split(data []byte) (pieces [][]byte, err error) {
 			return nil, errCannotParse
 		case parts > maxParts:
 			return nil, errTooManyParts
-		case inPiece > 0 && inPiece+parts > pieceParts:
+		case inPiece > 0 && inPiece+parts > partsEach:
 			pieces = append(pieces, data[start:at:at])
 			start, inPiece = at, 0
 		}
@@ -127,6 +127,10 @@ func checkParts(data []byte) error {
 	if len(data) <= smallRequest {
 		return nil
 	}
+	return countParts(data)
+}
+
+func countParts(data []byte) error {
 	for total := 0; len(data) > 0; {
 		n, parts := field(data)
 		if n < 0 {
@@ -143,12 +147,12 @@ func checkParts(data []byte) error {
 // field returns the length of the first field of data, or less than 0 if there is
 // none, and how many parts it has: itself and what is in it.
 func field(data []byte) (length, parts int) {
-	_, kind, tag := protowire.ConsumeTag(data)
+	number, kind, tag := protowire.ConsumeTag(data)
 	if tag < 0 {
 		return tag, 0
 	}
 	if kind != protowire.BytesType {
-		length = protowire.ConsumeFieldValue(1, kind, data[tag:])
+		length = protowire.ConsumeFieldValue(number, kind, data[tag:])
 		return total(tag, length), 1
 	}
 	inside, length := protowire.ConsumeBytes(data[tag:])

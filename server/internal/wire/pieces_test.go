@@ -77,6 +77,29 @@ func TestLargeRequestsAreDecodedWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
+// A field that this version doesn't know is passed over, of whatever kind it is.
+func TestLargeRequestsMayHaveFieldsOfLaterVersions(t *testing.T) {
+	large := marshal(t, &messageproxyv1.ProduceRequest{Messages: []*messageproxyv1.OutgoingMessage{
+		{Topic: "orders", Value: make([]byte, smallRequest)},
+	}})
+	for name, field := range map[string][]byte{
+		"number": protowire.AppendVarint(protowire.AppendTag(nil, 99, protowire.VarintType), 7),
+		"bytes":  protowire.AppendBytes(protowire.AppendTag(nil, 99, protowire.BytesType), []byte("x")),
+		"group": protowire.AppendTag(protowire.AppendTag(nil, 99, protowire.StartGroupType),
+			99, protowire.EndGroupType),
+	} {
+		t.Run(name, func(t *testing.T) {
+			received, err := ReceivePieces(&codecStream{frames: [][]byte{append(field, large...)}})
+			require.NoError(t, err)
+			n := 0
+			for messages := range received {
+				n += len(messages)
+			}
+			require.Equal(t, 1, n)
+		})
+	}
+}
+
 // Some megabytes of nothing must not become gigabytes: what would is refused before
 // it is decoded.
 func TestRequestsOfTooManyPartsAreRefused(t *testing.T) {
