@@ -6,9 +6,11 @@ import (
 	"io"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -27,8 +29,11 @@ var scenarios = map[string]func(s *scene){
 	"a client that goes":              clientThatGoes,
 	"a request that can't be decoded": undecodableRequest,
 	"a topic created again":           topicCreatedAgain,
+	"messages that expire":            expiry,
+	"a client that doesn't read":      clientThatDoesNotRead,
 	"logs and positions":              logsAndPositions,
 	"a drain":                         drain,
+	"a drain that waits for an ACK":   drainThatWaits,
 }
 
 func producerOfTheSDK(s *scene) {
@@ -102,7 +107,7 @@ func (s *scene) requireConsumed(side history.Side, tokens []string, handling []h
 		case history.Subscribed:
 			if e.Side == side {
 				assert.Equal(s, history.Subscribed{
-					Side: side, Stream: stream, Server: "proxy", Subscription: subscription, Window: 1000, AckTimeout: e.AckTimeout,
+					Side: side, Stream: stream, Server: "proxy", Subscription: subscription, Window: 1000, AckTimeout: e.AckTimeout, Client: "app",
 				}, e)
 				assert.NotZero(s, e.AckTimeout)
 			}
@@ -190,6 +195,7 @@ func consumerWithoutTheSDK(s *scene) {
 	for _, e := range of[history.Subscribed](s) {
 		assert.Equal(s, names[e.Side], e.Stream)
 		assert.Equal(s, 7, e.Window)
+		assert.Equal(s, "named by itself", e.Client)
 	}
 	assert.ElementsMatch(s, []history.Acked{
 		{Side: history.Client, Stream: names[history.Client], IDs: []string{"nonsense", ids[1]}},
@@ -319,6 +325,49 @@ func topicCreatedAgain(s *scene) {
 	assert.Equal(s, logs[2].Messages[0], of[history.Delivered](s)[0].Messages[0])
 }
 
+func expiry(s *scene) {
+	c := s.sdk("app")
+	s.produce(c, 0, "a", "b", "c")
+	require.NoError(s, c.Close())
+	_, err := s.admin.CommitOffsets(s.Context(), subscription, offsets(topic, 0, 1))
+	require.NoError(s, err)
+	_, err = s.admin.DeleteRecords(s.Context(), offsets(topic, 0, 2))
+	require.NoError(s, err)
+	stub, closeConn := s.stub("raw")
+	stream, err := stub.Consume(s.Context())
+	require.NoError(s, err)
+	require.NoError(s, stream.Send(subscribe("raw")))
+	s.receive(stream, 1)
+	require.NoError(s, stream.CloseSend())
+	closeConn()
+	s.stop()
+	told := of[history.ExpiryTold](s)
+	assert.Contains(s, told, history.ExpiryTold{Side: history.Client, Stream: "raw/1"})
+	assert.Contains(s, told, history.ExpiryTold{Side: history.Server, Stream: "raw/1"})
+}
+
+// A send that waits until the client reads is noted when it has returned.
+func clientThatDoesNotRead(s *scene) {
+	const count, size = 7, 900_000 // more than the windows of HTTP/2 at their beginning
+	for i := range count {
+		record := &kgo.Record{Topic: topic, Partition: 0, Value: tap.Value(numbered("m", count)[i], size)}
+		require.NoError(s, s.kafka.ProduceSync(s.Context(), record).FirstErr())
+	}
+	stub, closeConn := s.stub("raw")
+	stream, err := stub.Consume(s.Context())
+	require.NoError(s, err)
+	require.NoError(s, stream.Send(subscribe("raw")))
+	s.receiveSubscribed(stream)
+	time.Sleep(time.Second) // it doesn't read
+	s.receive(stream, count)
+	require.NoError(s, stream.CloseSend())
+	closeConn()
+	s.stop()
+	sent := of[history.Sent](s)
+	require.NotEmpty(s, sent)
+	assert.Equal(s, history.Sent{Stream: "raw/1"}, sent[0])
+}
+
 // produceUntilStored produces to partition 0 of a topic of which the proxy has still
 // to notice that it is another one.
 func (s *scene) produceUntilStored(c *messageproxy.Client, token string) {
@@ -362,6 +411,33 @@ func drain(s *scene) {
 	require.Len(s, ended, 1)
 	assert.True(s, ended[0].Broken)
 	assert.Contains(s, ended[0].Why, "SHUTTING_DOWN: ")
+}
+
+func drainThatWaits(s *scene) {
+	c := s.sdk("app")
+	s.produce(c, 0, "a")
+	require.NoError(s, c.Close())
+	stub, closeConn := s.stub("raw")
+	stream, err := stub.Consume(s.Context())
+	require.NoError(s, err)
+	require.NoError(s, stream.Send(subscribe("raw")))
+	ids := s.receive(stream, 1)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		s.stop()
+	}()
+	for err == nil {
+		var response *messageproxyv1.ConsumeResponse
+		if response, err = stream.Recv(); response.GetNotice() != nil {
+			require.NoError(s, stream.Send(ack(ids...)))
+		}
+	}
+	<-stopped
+	closeConn()
+	assert.ElementsMatch(s, []history.DrainTold{
+		{Side: history.Client, Stream: "raw/1"}, {Side: history.Server, Stream: "raw/1"},
+	}, of[history.DrainTold](s))
 }
 
 func run(t *testing.T, l func() links, in func(t *testing.T, f func(t *testing.T))) {
