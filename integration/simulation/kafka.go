@@ -64,6 +64,7 @@ func newKafkaCluster(w *world) *kafkaCluster {
 	k.admin = kadm.NewClient(k.client)
 	k.readTopics()
 	k.observe()
+	watchSessions(k)
 	return k
 }
 
@@ -157,7 +158,7 @@ func (k *kafkaCluster) observe() {
 	k.world.wg.Go(func() {
 		for {
 			select {
-			case <-k.world.over.Done():
+			case <-k.world.lasting.Done():
 				return
 			case <-k.committed:
 				time.Sleep(time.Millisecond)
@@ -191,6 +192,24 @@ func (k *kafkaCluster) readPositions(subscription string) {
 			k.world.recorder.Record(history.PositionRead{Subscription: subscription, Partition: key.partition, Position: commit.Offset})
 		}
 	}
+}
+
+// groups says who Kafka thinks has which partitions.
+func (k *kafkaCluster) groups() string {
+	var b strings.Builder
+	for _, s := range k.world.plan.Subscriptions {
+		info := k.cluster.GroupInfo(s.Name)
+		if info == nil {
+			fmt.Fprintf(&b, "no group %s. ", s.Name)
+			continue
+		}
+		fmt.Fprintf(&b, "group %s is %s:", s.Name, info.State)
+		for _, m := range info.Members {
+			fmt.Fprintf(&b, " %s has %v,", m.ClientHost, m.Assignment)
+		}
+		b.WriteString(" and nobody else. ")
+	}
+	return b.String()
 }
 
 func (k *kafkaCluster) close() {

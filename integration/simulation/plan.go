@@ -20,8 +20,8 @@ type Plan struct {
 	// the last step. What a step does for a while, it does until then at most.
 	Lasts         time.Duration
 	Settings      Settings
-	Topics           []Topic
-	Subscriptions    []Subscription
+	Topics        []Topic
+	Subscriptions []Subscription
 	// Steps in the order of their time; those of one time in the order given.
 	Steps []Step
 }

@@ -31,7 +31,8 @@ func (w *world) settle() {
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
-	w.violate("settles", "%v after everything has healed, not every message is done with: %s", w.patience(), strings.Join(w.unsettled(), "; "))
+	w.violate("settles", "%v after everything has healed, not every message is done with: %s; %s",
+		w.patience(), strings.Join(w.unsettled(), "; "), w.kafka.groups())
 }
 
 // patience is how long everything may take when nothing disturbs it any more: all
@@ -195,6 +196,7 @@ func (w *world) end() {
 	}
 	w.kafka.readAllPositions()
 	w.readLogs()
+	w.vanish()
 	w.wg.Wait()
 	w.kafka.close()
 	// What nobody waits for, such as connections that are being given up, has time to

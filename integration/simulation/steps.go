@@ -171,7 +171,7 @@ func (k *kafkaCluster) kick(a Kick) {
 }
 
 func (k *kafkaCluster) leave(group, member string) {
-	ctx, cancel := context.WithTimeout(k.world.over, 10*time.Second)
+	ctx, cancel := context.WithTimeout(k.world.lasting, 10*time.Second)
 	defer cancel()
 	m := kmsg.NewLeaveGroupRequestMember()
 	m.MemberID = member

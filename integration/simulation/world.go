@@ -46,6 +46,9 @@ type world struct {
 	// over ends when everything is to heal.
 	over context.Context
 	heal context.CancelFunc
+	// lasting ends when nobody is left who uses Kafka.
+	lasting context.Context
+	vanish  context.CancelFunc
 
 	violations []history.Violation
 }
@@ -68,6 +71,7 @@ func newWorld(t *testing.T, plan Plan) *world {
 		w.log = newLogger(level)
 	}
 	w.over, w.heal = context.WithCancel(context.Background())
+	w.lasting, w.vanish = context.WithCancel(context.Background())
 	w.kafka = newKafkaCluster(w)
 	for i := range max(plan.Proxies, 1) {
 		w.startProxy(fmt.Sprintf("p%d", i+1))
