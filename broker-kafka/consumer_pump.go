@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/messageproxy/messageproxy/broker"
@@ -84,7 +83,7 @@ func (c *consumer) hold(fetches kgo.Fetches) {
 // receivePartition answers false if the partition could not be fetched.
 func (c *consumer) receivePartition(topic *kgo.FetchTopic, fetched *kgo.FetchPartition) bool {
 	if fetched.Partition < 0 || topic.Topic == "" { // not about a partition
-		return c.receiveClientError(fetched.Err)
+		return c.receiveClientError(topic.Topic, fetched.Err)
 	}
 	p := c.fetchable(broker.TopicPartition{Topic: topic.Topic, Partition: fetched.Partition})
 	if p == nil {
@@ -114,12 +113,7 @@ func (c *consumer) fetchable(id broker.TopicPartition) *partition {
 // queueRecords makes messages of records and queues them, unless the partition
 // was revoked or lost in between.
 func (c *consumer) queueRecords(p *partition, records []*kgo.Record) {
-	messages := makeMessages(p.topic, records)
-	last := records[len(records)-1]
-	step := entry{partition: p, next: last.Offset + 1}
-	if len(messages) > 0 {
-		step.event = broker.EventMessages{Partition: p.id, Messages: messages}
-	}
+	steps, count := makeSteps(p, records)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.partitions[p.id] != p || p.isRevoking() {
@@ -139,65 +133,18 @@ func (c *consumer) queueRecords(p *partition, records []*kgo.Record) {
 	for _, r := range records {
 		p.epochs.add(r.Offset, r.LeaderEpoch)
 	}
-	p.next = step.next
-	p.queued += len(messages)
-	c.enqueueLocked(step)
+	p.next = steps[len(steps)-1].next
+	p.queued += count
+	c.enqueueLocked(steps...)
 	if p.outstanding() < c.opts.PartitionWindow { // control records don't count
 		c.freeLocked(p)
 	}
 	c.applyPausesLocked(p)
 }
 
-// makeMessages turns records into messages. It allocates the messages, their
-// ids and their headers at once for all of them. Control records are left out.
-func makeMessages(topic topicID, records []*kgo.Record) []broker.Message {
-	var count, headerCount int
-	for _, r := range records {
-		if !r.Attrs.IsControl() {
-			count++
-			headerCount += len(r.Headers)
-		}
-	}
-	if count == 0 {
-		return nil
-	}
-	var ids strings.Builder
-	ids.Grow(count * messageIDChars)
-	var id [messageIDChars]byte
-	for _, r := range records {
-		if !r.Attrs.IsControl() {
-			ids.Write(appendMessageID(id[:0], topic, r.Partition, r.Offset))
-		}
-	}
-	allIDs := ids.String()
-	messages := make([]broker.Message, 0, count)
-	headers := make([]broker.Header, 0, headerCount)
-	for _, r := range records {
-		if r.Attrs.IsControl() {
-			continue
-		}
-		m := broker.Message{
-			ID:        allIDs[:messageIDChars],
-			Position:  uint64(r.Offset),
-			Key:       r.Key,
-			Value:     r.Value,
-			Timestamp: r.Timestamp,
-		}
-		allIDs = allIDs[messageIDChars:]
-		if len(r.Headers) > 0 {
-			first := len(headers)
-			for _, h := range r.Headers {
-				headers = append(headers, broker.Header{Key: h.Key, Value: h.Value})
-			}
-			m.Headers = headers[first:len(headers):len(headers)]
-		}
-		messages = append(messages, m)
-	}
-	return messages
-}
-
-// receiveClientError handles an error that is about no partition.
-func (c *consumer) receiveClientError(err error) bool {
+// receiveClientError handles an error that is about a topic, or about nothing that
+// has a name. A broker that doesn't know a topic may just not know it yet.
+func (c *consumer) receiveClientError(topic string, err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) {
 		return true
 	}
@@ -206,7 +153,14 @@ func (c *consumer) receiveClientError(err error) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.failLocked(mapError(err, "", broker.AnyPartition))
+	if topic == "" || !kerr.IsRetriable(err) {
+		c.failLocked(mapError(err, topic, broker.AnyPartition))
+		return false
+	}
+	if c.topicFailures[topic] == nil {
+		c.topicFailures[topic] = new(failure)
+	}
+	c.topicFailures[topic].note(err, time.Now())
 	return false
 }
 
@@ -232,9 +186,6 @@ func (c *consumer) receiveFetchError(p *partition, err error) bool {
 		c.repairLocked(p)
 		return true
 	}
-	p.failure.last, p.failure.err = time.Now(), err
-	if p.failure.since.IsZero() {
-		p.failure.since = p.failure.last
-	}
+	p.failure.note(err, time.Now())
 	return false
 }
