@@ -17,6 +17,9 @@ import (
 type Broker struct {
 	opts Options
 	log  *slog.Logger
+	// dial is how the options' clients dial.
+	dial        dialFunc
+	fetchMemory *fetchMemory
 
 	mu     sync.Mutex
 	pinger *kgo.Client // nil before the first Ping
@@ -33,9 +36,12 @@ func New(opts Options) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)
 	}
-	b := &Broker{opts: opts, log: opts.Logger}
+	b := &Broker{opts: opts, log: opts.Logger, fetchMemory: newFetchMemory(opts.MaxFetchBytes)}
 	if err := kgo.ValidateOpts(b.clientOptions()...); err != nil {
 		return nil, fmt.Errorf("kafka: the client options contradict each other or are not valid: %w", err)
+	}
+	if b.dial, err = dialer(b.clientOptions()); err != nil {
+		return nil, fmt.Errorf("kafka: %w", err)
 	}
 	return b, nil
 }

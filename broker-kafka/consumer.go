@@ -58,6 +58,7 @@ type consumer struct {
 	commitMessages int
 	log            *slog.Logger
 	client         *kgo.Client
+	fetched        *fetched
 
 	// topicIDs and topicNames are each other's inverse, and never change.
 	topicIDs   map[string]topicID
@@ -81,14 +82,15 @@ type consumer struct {
 	repairWake chan struct{} // for the repairer: a partition needs it
 	windowWake chan struct{} // for the pump: a window that it waits for is free
 
-	mu         sync.Mutex
-	partitions map[broker.TopicPartition]*partition
-	awaited    []*partition // the pump waits for their windows
-	closing    bool
-	closeErr   error
-	queue      queue
-	trouble    trouble
-	commits    commits
+	mu            sync.Mutex
+	partitions    map[broker.TopicPartition]*partition
+	topicFailures map[string]*failure // of topics as a whole, whoever has their partitions
+	awaited       []*partition        // the pump waits for their windows
+	closing       bool
+	closeErr      error
+	queue         queue
+	trouble       trouble
+	commits       commits
 }
 
 type resolvableKey struct {
@@ -111,7 +113,7 @@ func (b *Broker) NewConsumer(ctx context.Context, opts broker.ConsumerOptions) (
 		return nil, err
 	}
 	c := b.makeConsumer(opts)
-	client, err := kgo.NewClient(append(b.clientOptions(), c.clientOptions(b.opts.SessionTimeout)...)...)
+	client, err := kgo.NewClient(append(b.clientOptions(), c.clientOptions(b)...)...)
 	if err != nil {
 		c.cancel()
 		return nil, mapError(err, "", broker.AnyPartition)
@@ -158,7 +160,9 @@ func (b *Broker) makeConsumer(opts broker.ConsumerOptions) *consumer {
 		commitInterval: b.opts.CommitInterval,
 		commitMessages: b.opts.CommitMessages,
 		log:            b.log.With("subscription", opts.Subscription),
+		fetched:        newFetched(b.fetchMemory),
 		partitions:     make(map[broker.TopicPartition]*partition),
+		topicFailures:  make(map[string]*failure),
 		closed:         make(chan struct{}),
 		wake:           make(chan struct{}, 1),
 		commitWake:     make(chan struct{}, 1),
@@ -189,8 +193,11 @@ const (
 const finalCommitTimeout = 5 * time.Second
 
 // clientOptions are what the consumer needs on top of the backend's options.
-func (c *consumer) clientOptions(sessionTimeout time.Duration) []kgo.Opt {
+func (c *consumer) clientOptions(b *Broker) []kgo.Opt {
+	sessionTimeout := b.opts.SessionTimeout
 	return []kgo.Opt{
+		kgo.Dialer(meter(b.dial, c.fetched)),
+		kgo.DialTLSConfig(nil), // is part of dial
 		kgo.WithContext(c.ctx),
 		kgo.WithHooks((*clientHooks)(c)),
 		kgo.ConsumerGroup(c.opts.Subscription),
@@ -206,7 +213,7 @@ func (c *consumer) clientOptions(sessionTimeout time.Duration) []kgo.Opt {
 		kgo.AdjustFetchOffsetsFn(c.startPositions),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxPartitionBytes(fetchPartitionBytes),
-		kgo.FetchMaxBytes(fetchBytes),
+		kgo.FetchMaxBytes(int32(min(fetchBytes, max(b.opts.MaxFetchBytes/4, fetchPartitionBytes)))),
 		kgo.FetchMaxWait(fetchWait),
 		// Control records are not delivered, but a position can be behind them.
 		kgo.KeepControlRecords(),

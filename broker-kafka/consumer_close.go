@@ -57,6 +57,7 @@ func (c *consumer) shutDown() {
 		defer close(closed)
 		c.client.Close()
 		c.wg.Wait()
+		c.fetched.taken()
 	}()
 	timer := time.NewTimer(clientCloseGrace)
 	defer timer.Stop()

@@ -127,10 +127,7 @@ func (h *health) forgetCoordinator() {
 func (h *health) groupFailed(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.group.err, h.group.last = err, time.Now()
-	if h.group.since.IsZero() {
-		h.group.since = h.group.last
-	}
+	h.group.note(err, time.Now())
 }
 
 func (h *health) groupJoined() {

@@ -26,6 +26,8 @@ const (
 	// failureFades is when a failure that wasn't seen again is over. While it
 	// lasts it is seen several times a second.
 	failureFades = 2 * time.Second
+	// topicFailureFades is the same for topics: they are looked at once a second.
+	topicFailureFades = 4 * time.Second
 	// ackTroubleInterval is how often EventAckTrouble is told while it lasts.
 	ackTroubleInterval = 5 * time.Second
 )
@@ -119,8 +121,13 @@ func (c *consumer) findTroubleLocked(now time.Time) *broker.Error {
 	if err := c.groupTroubleLocked(now); err != nil {
 		return err
 	}
+	for topic, f := range c.topicFailures {
+		if err := c.fetchTroubleLocked(f, topic, broker.AnyPartition, topicFailureFades, now); err != nil {
+			return err
+		}
+	}
 	for _, p := range c.partitions {
-		if err := c.partitionTroubleLocked(p, now); err != nil {
+		if err := c.fetchTroubleLocked(&p.failure, p.id.Topic, p.id.Partition, failureFades, now); err != nil {
 			return err
 		}
 	}
@@ -174,12 +181,13 @@ func (c *consumer) groupTroubleLocked(now time.Time) *broker.Error {
 	return asRetryable(err)
 }
 
-func (c *consumer) partitionTroubleLocked(p *partition, now time.Time) *broker.Error {
-	f := &p.failure
+// fetchTroubleLocked says which trouble it is that a partition, or all of a topic,
+// can't be fetched.
+func (c *consumer) fetchTroubleLocked(f *failure, topic string, partition int32, fades time.Duration, now time.Time) *broker.Error {
 	if f.err == nil {
 		return nil
 	}
-	if now.Sub(f.last) > failureFades {
+	if now.Sub(f.last) > fades {
 		*f = failure{}
 		return nil
 	}
@@ -188,13 +196,13 @@ func (c *consumer) partitionTroubleLocked(p *partition, now time.Time) *broker.E
 		if lasted < topicGrace {
 			return nil
 		}
-		c.failTopicLocked(p.id.Topic, errTopicGone)
+		c.failTopicLocked(topic, errTopicGone)
 		return c.trouble.err
 	}
 	if lasted < failureGrace {
 		return nil
 	}
-	return asRetryable(mapError(f.err, p.id.Topic, p.id.Partition))
+	return asRetryable(mapError(f.err, topic, partition))
 }
 
 func isTopicGone(err error) bool {

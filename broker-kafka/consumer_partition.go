@@ -51,11 +51,18 @@ type partition struct {
 	failure failure
 }
 
-// failure is why a partition can't be fetched.
+// failure is why a partition, or a topic, can't be fetched.
 type failure struct {
 	err   error
 	since time.Time
 	last  time.Time // when it was seen last
+}
+
+func (f *failure) note(err error, now time.Time) {
+	f.err, f.last = err, now
+	if f.since.IsZero() {
+		f.since = now
+	}
 }
 
 func (p *partition) isRevoking() bool { return p.released != nil }

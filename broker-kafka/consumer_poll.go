@@ -90,6 +90,7 @@ func (c *consumer) takeQueueLocked() broker.Events {
 		return nil
 	}
 	c.queue = queue{}
+	c.fetched.taken()
 	events := make(broker.Events, 0, len(entries))
 	for i := range entries {
 		e := &entries[i]

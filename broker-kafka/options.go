@@ -17,6 +17,7 @@ const (
 	DefaultCommitInterval = 5 * time.Second
 	DefaultCommitMessages = 1000
 	DefaultSessionTimeout = 15 * time.Second
+	DefaultMaxFetchBytes  = 64 << 20
 )
 
 // Options configure the Kafka backend. The zero value of every field but
@@ -34,6 +35,11 @@ type Options struct {
 	// a word wait until Kafka gives them to others. Kafka accepts 6 s to 30 min
 	// unless configured otherwise. Default: 15 s.
 	SessionTimeout time.Duration
+	// MaxFetchBytes is how many bytes all consumers together may have fetched and not
+	// yet handed out, as Kafka sends them (compressed, if they are). Consumers wait in
+	// line when there is more; an answer of Kafka's that is larger gets through alone.
+	// Default: 64 MiB.
+	MaxFetchBytes int64
 	// CreateTopics creates a topic that doesn't exist when it is produced to or
 	// subscribed to, with the number of partitions and replicas that the Kafka
 	// cluster has as its defaults. Default: such a topic is an error.
@@ -64,6 +70,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.SessionTimeout == 0 {
 		o.SessionTimeout = DefaultSessionTimeout
 	}
+	if o.MaxFetchBytes == 0 {
+		o.MaxFetchBytes = DefaultMaxFetchBytes
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -86,6 +95,9 @@ func (o Options) validate() error {
 	}
 	if o.SessionTimeout < 0 {
 		errs = append(errs, fmt.Errorf("the session timeout is %v: it must not be negative", o.SessionTimeout))
+	}
+	if o.MaxFetchBytes < 0 {
+		errs = append(errs, fmt.Errorf("the bytes that may be fetched at once are %d: they must not be negative", o.MaxFetchBytes))
 	}
 	return errors.Join(errs...)
 }
