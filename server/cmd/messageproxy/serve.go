@@ -61,6 +61,7 @@ func serveKafka(ctx context.Context, s config.Settings, log *slog.Logger, listen
 		CommitMessages: s.Kafka.CommitMessages,
 		SessionTimeout: s.Kafka.SessionTimeout,
 		CreateTopics:   s.Kafka.CreateTopics,
+		MaxFetchBytes:  maxFetchBytes(s.Server),
 		Logger:         log.With("side", "kafka"),
 	})
 	if err != nil {

@@ -27,8 +27,9 @@ type Config struct {
 	// PartitionWindow is how many messages of a partition may be outstanding (C7).
 	// Default 1,000.
 	PartitionWindow int
-	// MaxBufferedBytes is the budget of all messages that the server holds (C7).
-	// Default 1 GiB.
+	// MaxBufferedBytes is the budget of all messages that the server holds (C7), each
+	// with some hundred bytes to keep track of it. From half of it on the largest
+	// partitions are fetched no more, and at all of it none are. Default 1 GiB.
 	MaxBufferedBytes int64
 	// HandoverTimeout is how long a partition waits for ACKs before it moves to
 	// another server. Default 10 s.
@@ -100,7 +101,7 @@ type Service struct {
 type Stats struct {
 	// Subscriptions and Streams are how many there are.
 	Subscriptions, Streams int
-	// BufferedBytes is the size of all messages that the server holds.
+	// BufferedBytes is what all messages that the server holds count in its budget.
 	BufferedBytes int64
 	// RepairedHeaderKeys counts header keys, of messages delivered since the start,
 	// that were not valid UTF-8.
@@ -123,14 +124,15 @@ func (s *Service) Stats() Stats {
 // NewService returns a service over a broker. It starts nothing.
 func NewService(b broker.Broker, cfg Config) *Service {
 	cfg = cfg.withDefaults()
-	return &Service{
+	s := &Service{
 		broker:        b,
 		cfg:           cfg,
-		budget:        budget{limit: cfg.MaxBufferedBytes},
 		subscriptions: make(map[string]*subscription),
 		quiet:         make(chan struct{}),
 		drains:        make(chan struct{}),
 	}
+	s.budget.limit, s.budget.onFull = cfg.MaxBufferedBytes, s.wakeAll
+	return s
 }
 
 // Handle serves one Consume stream until it ends. Its error is the stream's status.
@@ -228,6 +230,15 @@ func (s *Service) startDraining() {
 	}
 	s.mu.Unlock()
 	s.postAll(coordinator.Drain{})
+}
+
+// wakeAll has every subscription look at the memory budget.
+func (s *Service) wakeAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sub := range s.subscriptions {
+		sub.mailbox.wake()
+	}
 }
 
 func (s *Service) postAll(e coordinator.Event) {

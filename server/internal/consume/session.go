@@ -51,7 +51,9 @@ func (sub *subscription) poll(ctx context.Context, consumer broker.Consumer) {
 	for {
 		events, err := consumer.PollMessages(ctx)
 		if len(events) > 0 {
-			sub.post(coordinator.Polled{Events: events})
+			bytes := bytesOf(events)
+			sub.service.budget.add(bytes) // at once: the loop may be long in coming
+			sub.post(polled{coordinator.Polled{Events: events}, bytes})
 		}
 		switch {
 		case ctx.Err() != nil:

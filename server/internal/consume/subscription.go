@@ -29,7 +29,8 @@ type subscription struct {
 
 	lastTick     time.Time
 	lastPressure time.Time
-	pressed      bool
+	pressure     coordinator.MemoryPressure // as told
+	posted       int64                      // booked by the session, for what was polled since the last account.set
 	spare        []coordinator.Event
 }
 
@@ -50,6 +51,10 @@ type (
 	opened struct {
 		coordinator.Opened
 		consumer broker.Consumer
+	}
+	polled struct {
+		coordinator.Polled
+		bytes int64 // that the session has booked
 	}
 )
 
@@ -106,7 +111,8 @@ func (sub *subscription) turn() {
 	}
 	clear(events) // the next turn may be long in coming, and they refer to messages
 	sub.spare = events
-	sub.account.set(sub.state.Bytes(), sub.state.Partitions())
+	sub.account.set(sub.state.Bytes()+messageOverhead*int64(sub.state.Messages()), sub.state.Partitions(), sub.posted)
+	sub.posted = 0
 	sub.press(now)
 	for _, effect := range sub.state.Settle() {
 		sub.carryOut(effect)
@@ -117,10 +123,11 @@ func (sub *subscription) turn() {
 // is exceeded.
 func (sub *subscription) press(now time.Time) {
 	pressure := sub.service.budget.pressure()
-	if pressure.Over == sub.pressed && (!pressure.Over || now.Sub(sub.lastPressure) < pressureInterval) {
+	if pressure.Over == sub.pressure.Over && pressure.Full == sub.pressure.Full &&
+		(!pressure.Over || now.Sub(sub.lastPressure) < pressureInterval) {
 		return
 	}
-	sub.pressed, sub.lastPressure = pressure.Over, now
+	sub.pressure, sub.lastPressure = pressure, now
 	sub.state.Step(pressure)
 }
 
@@ -139,6 +146,9 @@ func (sub *subscription) step(event coordinator.Event) {
 			sub.log.Info("subscription opened at the broker")
 		}
 		sub.state.Step(e.Opened)
+	case polled:
+		sub.posted += e.bytes
+		sub.state.Step(e.Polled)
 	default:
 		sub.state.Step(event)
 	}

@@ -51,6 +51,7 @@ func (s *State) ackOne(c *client, p *partition, id broker.MessageID) bool {
 	}
 	s.acks = append(s.acks, id)
 	s.bytes -= size
+	s.messages--
 	c.unacked--
 	c.bytes -= size
 	if p.paused {

@@ -49,6 +49,9 @@ func (b *backlog) end() uint64 { return b.first + uint64(len(b.entries)-b.head) 
 // waiting is how many messages are not handed out.
 func (b *backlog) waiting() int { return int(b.end() - b.next) }
 
+// held is how many messages are not ACKed.
+func (b *backlog) held() int { return b.inFlight + b.waiting() }
+
 // push appends messages. It keeps pointers into the slice.
 func (b *backlog) push(messages []broker.Message) {
 	b.makeRoom(len(messages))

@@ -62,8 +62,8 @@ func (s *State) deliver(c *client) {
 	}
 }
 
-// memoryPressure notes the server's budget (C7). While it is exceeded, partitions
-// that hold more than their fair share are paused.
+// memoryPressure notes the server's budget (C7). Near it, partitions that hold more
+// than their fair share are paused, and above it all are.
 func (s *State) memoryPressure(e MemoryPressure) {
 	s.memory = e
 	if e.Over {
@@ -79,15 +79,16 @@ func (s *State) memoryPressure(e MemoryPressure) {
 	}
 }
 
-// reviewPause pauses a partition above its fair share, and resumes one that is
-// down to half of it or needn't be paused any more.
+// reviewPause pauses a partition above its fair share, or any if there is no room
+// for anybody, and resumes one that is down to half of it or needn't be paused any
+// more.
 func (s *State) reviewPause(p *partition) {
 	switch {
 	case p.revoking: // it isn't fetched any more
-	case !p.paused && s.memory.Over && p.bytes > s.memory.FairShare:
+	case !p.paused && s.memory.Over && (s.memory.Full || p.bytes > s.memory.FairShare):
 		p.paused = true
 		s.emit(PausePartition{p.TopicPartition})
-	case p.paused && (!s.memory.Over || p.bytes <= s.memory.FairShare/2):
+	case p.paused && (!s.memory.Over || !s.memory.Full && p.bytes <= s.memory.FairShare/2):
 		p.paused = false
 		s.emit(ResumePartition{p.TopicPartition})
 	}

@@ -75,12 +75,14 @@ type PollRecovered struct{}
 // Closed says that the consumer that CloseConsumer named has closed.
 type Closed struct{}
 
-// MemoryPressure says whether the messages that the server holds exceed its
-// budget.
+// MemoryPressure says whether the messages that the server holds come near its
+// budget, or reach it.
 type MemoryPressure struct {
 	Over bool
 	// FairShare is what a partition may hold, in bytes, while Over.
 	FairShare int64
+	// Full: there is no room for anybody, so nothing is fetched. It implies Over.
+	Full bool
 }
 
 // Drain says that the server shuts down.

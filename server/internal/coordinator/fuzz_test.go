@@ -89,7 +89,7 @@ func (f *fuzzer) event(letter byte, x, y int) Event {
 	case 'k':
 		return Tick{time.Duration(10*x+y-5) * 50 * time.Millisecond}
 	case 'y':
-		return MemoryPressure{Over: x > 0, FairShare: int64(y)}
+		return MemoryPressure{Over: x > 0, FairShare: int64(y), Full: x > 2}
 	}
 	return f.brokerEvent(letter, x, y)
 }

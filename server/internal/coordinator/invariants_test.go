@@ -14,17 +14,20 @@ func checkInvariants(t require.TestingT, s *State) {
 	require.Len(t, s.order, len(s.clients))
 	require.Len(t, s.sorted, len(s.partitions))
 	var bytes int64
+	var messages int
 	inFlight := make(map[*client]int)
 	inFlightBytes := make(map[*client]int64)
 	owned := make(map[*client]int)
 	for _, p := range s.sorted {
 		bytes += p.bytes
+		messages += p.held()
 		owned[p.owner]++
 		inFlight[p.holder] += p.inFlight
 		inFlightBytes[p.holder] += p.inFlightBytes
 		checkBacklog(t, s, p)
 	}
 	require.Equal(t, s.bytes, bytes, "sum of bytes")
+	require.Equal(t, s.messages, messages, "number of messages")
 	for _, c := range s.order {
 		require.Equal(t, owned[c], c.owned, "owned by c%d", c.id)
 		require.Equal(t, inFlight[c], c.unacked, "unacked of c%d", c.id)

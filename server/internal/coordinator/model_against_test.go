@@ -166,7 +166,7 @@ func (d *driver) drawPressure() Event {
 	if d.draw("over", 1) == 0 {
 		return MemoryPressure{}
 	}
-	return MemoryPressure{Over: true, FairShare: int64(d.draw("fair share", 30))}
+	return MemoryPressure{Over: true, FairShare: int64(d.draw("fair share", 30)), Full: d.draw("full", 3) == 0}
 }
 
 func (d *driver) drawRare() Event {

@@ -299,6 +299,7 @@ func (m *model) polled(e Polled) {
 		case broker.EventAssigned:
 			for _, name := range e.Partitions {
 				m.partitions[name] = &modelPartition{name: name}
+				m.reviewPause(m.partitions[name])
 			}
 		case broker.EventMessages:
 			m.received(e)

@@ -190,14 +190,15 @@ func (m *model) refreshClocks() {
 	}
 }
 
-// reviewPause: C7, above the fair share while over the budget; back at half of it.
+// reviewPause: C7, above the fair share near the budget; back at half of it. Whatever
+// it holds when the budget is used up.
 func (m *model) reviewPause(p *modelPartition) {
 	switch {
 	case p.revoking:
-	case !p.paused && m.memory.Over && p.bytes() > m.memory.FairShare:
+	case !p.paused && m.memory.Over && (m.memory.Full || p.bytes() > m.memory.FairShare):
 		p.paused = true
 		m.ask("pause %v", p.name)
-	case p.paused && (!m.memory.Over || p.bytes() <= m.memory.FairShare/2):
+	case p.paused && (!m.memory.Over || !m.memory.Full && p.bytes() <= m.memory.FairShare/2):
 		p.paused = false
 		m.ask("resume %v", p.name)
 	}

@@ -47,6 +47,7 @@ func (s *State) received(e broker.EventMessages) {
 	from := p.end()
 	p.push(e.Messages)
 	s.bytes += p.bytes - held
+	s.messages += len(e.Messages)
 	s.attempts.recall(p, from)
 	s.reviewPause(p)
 	s.enqueue(p)
@@ -78,6 +79,7 @@ func (s *State) revoking(e broker.EventRevoking) {
 func (s *State) dropWaiting(p *partition) {
 	s.attempts.remember(p)
 	s.bytes -= p.bytes - p.inFlightBytes
+	s.messages -= p.waiting()
 	p.dropWaiting()
 }
 
@@ -99,6 +101,7 @@ func (s *State) lost(names []broker.TopicPartition) {
 		delete(s.partitions, name)
 		p.gone = true
 		s.bytes -= p.bytes
+		s.messages -= p.held()
 		if p.holder != nil {
 			held = append(held, p)
 		}

@@ -167,7 +167,7 @@ func (r *scriptRunner) memory(args []string) {
 		r.state.Step(MemoryPressure{})
 		return
 	}
-	r.state.Step(MemoryPressure{Over: true, FairShare: int64(parseInt(r.t, args[1]))})
+	r.state.Step(MemoryPressure{Over: true, FairShare: int64(parseInt(r.t, args[1])), Full: args[0] == "full"})
 }
 
 // tick passes time as the loop does.

@@ -51,6 +51,9 @@ type State struct {
 
 	memory MemoryPressure
 	bytes  int64 // Invariant: the sum of the partitions' backlog.bytes
+	// messages are those that are not ACKed.
+	// Invariant: the sum of the partitions' backlog.held().
+	messages int
 
 	// ownershipDirty: clients or partitions have changed since the last sharing out.
 	ownershipDirty bool
@@ -207,6 +210,9 @@ func (s *State) Idle() bool { return len(s.clients) == 0 && s.phase == idle }
 // Bytes is the size of all messages that the state holds.
 func (s *State) Bytes() int64 { return s.bytes }
 
+// Messages is how many these are.
+func (s *State) Messages() int { return s.messages }
+
 // Partitions is how many partitions are assigned.
 func (s *State) Partitions() int { return len(s.partitions) }
 
@@ -236,6 +242,7 @@ func (s *State) addPartition(name broker.TopicPartition) {
 	i, _ := slices.BinarySearchFunc(s.sorted, name, comparePartition)
 	s.sorted = slices.Insert(s.sorted, i, p)
 	s.ownershipDirty = true
+	s.reviewPause(p)
 }
 
 func comparePartition(p *partition, name broker.TopicPartition) int {
