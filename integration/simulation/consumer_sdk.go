@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/messageproxy/messageproxy/integration/history"
 	messageproxy "github.com/messageproxy/messageproxy/sdk/go"
 )
 
@@ -91,6 +92,9 @@ func (c *sdkConsumer) consume(call string) error {
 	if s.Latest {
 		options = append(options, messageproxy.WithStart(messageproxy.StartLatest))
 	}
+	c.world.recorder.Record(history.Consuming{
+		Client: call, Subscription: s.Name, Name: c.name, ByKey: c.action.KeyWorkers > 0,
+	})
 	return c.client.Subscription(s.Name, s.Topics...).Consume(c.stop, c.world.tap.Handler(call, c.handle), options...)
 }
 

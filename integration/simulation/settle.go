@@ -254,13 +254,11 @@ func (w *world) rules() history.Rules {
 // what was stored together. Everything is below that unless all messages are
 // large.
 func (w *world) overshoot() int {
-	smallest, largestBatch := 0, 0
+	smallest, largestBatch := 256<<10, 0
 	for _, s := range w.plan.Steps {
 		switch a := s.Action.(type) {
 		case Produce:
-			if smallest == 0 || a.Size < smallest {
-				smallest = a.Size
-			}
+			smallest = min(smallest, a.Size)
 			largestBatch = max(largestBatch, a.Count)
 		case Transact:
 			largestBatch = max(largestBatch, a.Count)
