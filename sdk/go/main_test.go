@@ -53,8 +53,14 @@ func (s *rawService) Consume(stream consumeServer) error { return s.consume(stre
 // start serves s in memory until the test ends, and returns a client of it.
 func (s *rawService) start(t *testing.T, opts ...messageproxy.Option) *messageproxy.Client {
 	t.Helper()
+	return s.startWith(t, nil, opts...)
+}
+
+func (s *rawService) startWith(t *testing.T, serverOpts []grpc.ServerOption, opts ...messageproxy.Option) *messageproxy.Client {
+	t.Helper()
 	listener := bufconn.Listen(1 << 20)
-	server := grpc.NewServer(grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}))
+	serverOpts = append(serverOpts, grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}))
+	server := grpc.NewServer(serverOpts...)
 	messageproxyv1.RegisterMessageProxyServer(server, s)
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(listener) })
