@@ -57,6 +57,9 @@ func FuzzEnvironment(f *testing.F) {
 	f.Add("A.B", "x")
 	f.Add("", "")
 	f.Fuzz(func(t *testing.T, name, text string) {
+		if strings.Contains(name, "=") {
+			return // no variable is called so
+		}
 		loaded, err := input{env: []string{EnvPrefix + name + "=" + text}}.load(t, Serve)
 		switch {
 		case name == "CONFIG":

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/env/v2"
@@ -173,10 +174,15 @@ func (l *loader) loadFile() error {
 		err = onlyOneDocument(data)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: not a YAML file with settings: %s", name, strings.ReplaceAll(err.Error(), "\n ", ""))
+		return fmt.Errorf("%s: not a YAML file with settings: %s", name, oneLine(err.Error()))
 	}
 	l.takeSection(k.Raw(), "", name)
 	return nil
+}
+
+// oneLine makes one line of a text of the parser's, which may quote several.
+func oneLine(text string) string {
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
 }
 
 // onlyOneDocument refuses what the parser would pass over in silence.

@@ -26,6 +26,7 @@ func TestMistakesAreExplained(t *testing.T) {
 		{"a list of lists", input{file: "kafka:\n  brokers: [[a:1]]"}, "proxy.yaml: kafka.brokers: a list may only have texts in it"},
 		{"a key twice", input{file: "listen: :1\nlisten: :2"}, "proxy.yaml: not a YAML file with settings"},
 		{"not YAML", input{file: "\t:"}, "proxy.yaml: not a YAML file with settings"},
+		{"text in several lines", input{file: "#\n0\n\n00000"}, "proxy.yaml: not a YAML file with settings"},
 		{"two documents", input{file: "listen: :1\n---\nlisten: :2"}, "proxy.yaml: not a YAML file with settings: it has a second document"},
 		{"a list at the top", input{file: "- listen"}, "proxy.yaml: not a YAML file with settings"},
 		{"no file", input{flags: []string{"--config=nowhere.yaml"}}, "read the settings in nowhere.yaml"},

@@ -13,7 +13,7 @@ import (
 // than 8 KiB of trailers.
 const (
 	maxStatusText = 640
-	maxStatusIDs  = 1024
+	maxStatusIDs  = 1100
 )
 
 // statusCodes maps every ErrorCode to the code of the status that ends a stream.
@@ -67,9 +67,10 @@ func Status(e *messageproxyv1.Error) error {
 
 // firstIDs returns as many of the first ids as fit in a status.
 func firstIDs(ids []string) []string {
+	const tagAndLength = 3 // at most, of an id that fits
 	size := 0
 	for i, id := range ids {
-		if size += len(id); size > maxStatusIDs {
+		if size += tagAndLength + len(id); size > maxStatusIDs {
 			return ids[:i]
 		}
 	}

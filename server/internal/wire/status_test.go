@@ -54,6 +54,15 @@ func TestStatusCodesAsDocumented(t *testing.T) {
 	assert.Equal(t, codes.Unknown, status.Code(Status(&messageproxyv1.Error{Code: 12345})), "a code of a later version")
 }
 
+// Ids without a text take room too.
+func TestStatusWithEmptyIDsStaysBelowHeaderLimits(t *testing.T) {
+	e := NewError(messageproxyv1.ErrorCode_ERROR_CODE_NOT_HELD, false, "what happened")
+	e.MessageIds = make([]string, 1000)
+	details, err := proto.Marshal(status.Convert(Status(e)).Proto())
+	require.NoError(t, err)
+	assert.Less(t, len(details), 2<<10)
+}
+
 func TestStatusStaysBelowHeaderLimits(t *testing.T) {
 	e := NewError(messageproxyv1.ErrorCode_ERROR_CODE_NOT_HELD, false, "%s", strings.Repeat("漢", MaxErrorText))
 	for range 1000 {
