@@ -53,6 +53,7 @@ type chaos struct {
 	t            *testing.T
 	admin        *admin
 	topic        string
+	incarnation  string // what history calls the topic, which may be created anew
 	subscription string
 	clients      *network
 	history      *history.Recorder
@@ -62,6 +63,7 @@ type chaos struct {
 	servers      map[string]string // names, by address
 	producers    []producer
 	names        map[string]int // how many clients bear a name
+	checked      bool
 }
 
 // producer is one that is told to stop, and then waits for the results of all that
@@ -80,8 +82,24 @@ func startChaos(t *testing.T, brokers []string, partitions int32) *chaos {
 			Slack: 2 * time.Second, Settled: true,
 		},
 	}
+	c.incarnation = c.topic
 	c.watchPositions()
+	t.Cleanup(func() {
+		if !c.checked {
+			c.rules.Settled = false // something went wrong before
+			c.check()
+		}
+	})
 	return c
+}
+
+// another returns the run as clients of another subscription see it: for more
+// consumers. Settle the first one.
+func (c *chaos) another() *chaos {
+	other := *c
+	other.subscription = unique(c.t, "sub")
+	other.watchPositions()
+	return &other
 }
 
 // chaosOvershoot is how many of the load's messages one fetch brings at most: as
@@ -160,6 +178,23 @@ func (c *chaos) addLoad(addr string) {
 	c.consumeRaw(addr)
 }
 
+// addClients starts two clients of a proxy, a producer and a consumer, with the SDK
+// or without it, and returns their network, which they share with nobody.
+func (c *chaos) addClients(addr string, sdk bool) *network {
+	c.t.Helper()
+	others := c.clients
+	defer func() { c.clients = others }()
+	c.clients = newNetwork(c.t)
+	if sdk {
+		c.produce(addr)
+		c.consume(addr)
+	} else {
+		c.produceRaw(addr)
+		c.consumeRaw(addr)
+	}
+	return c.clients
+}
+
 // name returns a name for a client that no other has.
 func (c *chaos) name(kind string) string {
 	c.names[kind]++
@@ -191,9 +226,10 @@ func (c *chaos) consume(addr string) *worker {
 	c.t.Helper()
 	name := c.name("sdk-consumer")
 	handler := c.tap.Handler(name, func(context.Context, *messageproxy.Message) error {
-		c.flow.note(0, 1)
+		c.flow.note(c.flow.handled, name, 1)
 		return nil
 	})
+	c.flow.join(c.flow.handled, name)
 	return consume(c.t, c.connect(name, addr), c.subscription, []string{c.topic}, handler)
 }
 
@@ -209,7 +245,18 @@ func (c *chaos) last(d time.Duration) {
 // awaitFlow waits until messages are stored and handled as ever.
 func (c *chaos) awaitFlow() {
 	c.t.Helper()
-	c.flow.awaitMore(c.t, settles, 200)
+	c.flow.await(c.t, settles, "messages to get through", func(stored, handled map[string]int) bool {
+		return total(stored) >= 200 && total(handled) >= 200
+	})
+}
+
+// awaitEverybody waits until every single client's messages are stored, and every
+// consumer handles some. There must be enough partitions for all.
+func (c *chaos) awaitEverybody() {
+	c.t.Helper()
+	c.flow.await(c.t, settles, "messages to get through to everybody", func(stored, handled map[string]int) bool {
+		return least(stored) >= 20 && least(handled) >= 20
+	})
 }
 
 // settle says that nothing is broken any more, waits until everything that was
@@ -231,7 +278,7 @@ func (c *chaos) settle() {
 // partitions are those of the topic.
 func (c *chaos) partitions() (all []history.Partition) {
 	for p := range c.admin.ends(c.topic) {
-		all = append(all, history.Partition{Topic: c.topic, Number: p})
+		all = append(all, history.Partition{Topic: c.incarnation, Number: p})
 	}
 	return all
 }
@@ -253,7 +300,8 @@ func (c *chaos) awaitCommitted() {
 
 func (c *chaos) check() {
 	c.t.Helper()
-	require.NoError(c.t, c.readPositions(c.t.Context()))
+	c.checked = true
+	require.NoError(c.t, c.readPositions(context.Background()))
 	require.NoError(c.t, c.tap.ReadLogs(c.admin.ctx(), c.admin.client, c.topic))
 	entries := c.history.Entries()
 	c.t.Log(countEvents(entries))

@@ -3,7 +3,9 @@ package integration_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,46 +21,70 @@ import (
 
 // flow counts what gets through.
 type flow struct {
-	mu              sync.Mutex
-	stored, handled int
-	changed         chan struct{} // closed and replaced at each change
+	mu      sync.Mutex
+	stored  map[string]int // by the producer's name
+	handled map[string]int // by the consumer's
+	changed chan struct{}  // closed and replaced at each change
 }
 
-func newFlow() *flow { return &flow{changed: make(chan struct{})} }
+func newFlow() *flow {
+	return &flow{stored: make(map[string]int), handled: make(map[string]int), changed: make(chan struct{})}
+}
 
-func (f *flow) note(stored, handled int) {
+// join makes a client known that nothing has got through to yet.
+func (f *flow) join(of map[string]int, client string) { f.note(of, client, 0) }
+
+func (f *flow) note(of map[string]int, client string, n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.stored += stored
-	f.handled += handled
+	of[client] += n
 	close(f.changed)
 	f.changed = make(chan struct{})
 }
 
-// awaitMore waits until n more messages are stored, and n more handled.
-func (f *flow) awaitMore(t *testing.T, within time.Duration, n int) {
+// now returns the counts of all clients.
+func (f *flow) now() (stored, handled map[string]int, changed <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.stored), maps.Clone(f.handled), f.changed
+}
+
+// await waits until enough has got through since now.
+func (f *flow) await(t *testing.T, within time.Duration, what string, enough func(stored, handled map[string]int) bool) {
 	t.Helper()
 	deadline := time.NewTimer(within)
 	defer deadline.Stop()
-	fromStored, fromHandled, _ := f.now()
+	storedBefore, handledBefore, _ := f.now()
 	for {
 		stored, handled, changed := f.now()
-		if stored-fromStored >= n && handled-fromHandled >= n {
+		subtract(stored, storedBefore)
+		subtract(handled, handledBefore)
+		if enough(stored, handled) {
 			return
 		}
 		select {
 		case <-changed:
 		case <-deadline.C:
-			require.FailNow(t, "waited in vain", "for %d messages to get through: %d were stored, %d handled",
-				n, stored-fromStored, handled-fromHandled)
+			require.FailNow(t, "waited in vain", "for %s: stored %v, handled %v", what, stored, handled)
 		}
 	}
 }
 
-func (f *flow) now() (stored, handled int, changed <-chan struct{}) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.stored, f.handled, f.changed
+func subtract(from, what map[string]int) {
+	for client, n := range what {
+		from[client] -= n
+	}
+}
+
+func total(of map[string]int) (sum int) {
+	for _, n := range of {
+		sum += n
+	}
+	return sum
+}
+
+func least(of map[string]int) int {
+	return slices.Min(slices.Collect(maps.Values(of)))
 }
 
 var lastToken atomic.Int64
@@ -70,12 +96,13 @@ const (
 	chaosKeys     = 30
 	smallestValue = 100
 	// chaosPace is how often each producer sends something.
-	chaosPace = 10 * time.Millisecond
+	chaosPace = 20 * time.Millisecond
 )
 
 // sdkProducer produces with the SDK until it is told to finish.
 type sdkProducer struct {
 	c      *chaos
+	name   string
 	client *messageproxy.Client
 	quit   chan struct{}
 	done   chan struct{}
@@ -87,11 +114,13 @@ type sdkProducer struct {
 
 // produce starts a producer with the SDK.
 func (c *chaos) produce(addr string) {
+	name := c.name("sdk-producer")
 	p := &sdkProducer{
-		c: c, client: c.connect(c.name("sdk-producer"), addr), quit: make(chan struct{}), done: make(chan struct{}),
+		c: c, name: name, client: c.connect(name, addr), quit: make(chan struct{}), done: make(chan struct{}),
 		unanswered: make(map[string]bool),
 	}
 	c.producers = append(c.producers, p)
+	c.flow.join(c.flow.stored, name)
 	go p.run()
 	c.t.Cleanup(p.stop)
 }
@@ -145,7 +174,7 @@ func (p *sdkProducer) answered(token string, err error) {
 	delete(p.unanswered, token)
 	p.answers++
 	if err == nil {
-		p.c.flow.note(1, 0)
+		p.c.flow.note(p.c.flow.stored, p.name, 1)
 	}
 }
 
@@ -172,6 +201,7 @@ func (p *sdkProducer) finish() {
 // rawProducer produces on streams of its own: when one breaks it opens the next.
 type rawProducer struct {
 	c      *chaos
+	name   string
 	client messageproxyv1.MessageProxyClient
 	quit   chan struct{}
 	done   chan struct{}
@@ -179,8 +209,10 @@ type rawProducer struct {
 
 // produceRaw starts a producer without the SDK.
 func (c *chaos) produceRaw(addr string) {
-	p := &rawProducer{c: c, client: c.raw(c.name("raw-producer"), addr), quit: make(chan struct{}), done: make(chan struct{})}
+	name := c.name("raw-producer")
+	p := &rawProducer{c: c, name: name, client: c.raw(name, addr), quit: make(chan struct{}), done: make(chan struct{})}
 	c.producers = append(c.producers, p)
+	c.flow.join(c.flow.stored, name)
 	ctx, cancel := context.WithCancel(context.Background())
 	go p.run(ctx)
 	c.t.Cleanup(func() {
@@ -221,7 +253,7 @@ func (p *rawProducer) stream(ctx context.Context) (finished bool) {
 			}
 			for _, r := range response.GetResults() {
 				if r.GetReceipt() != nil {
-					p.c.flow.note(1, 0)
+					p.c.flow.note(p.c.flow.stored, p.name, 1)
 				}
 			}
 		}
@@ -278,6 +310,7 @@ func (p *rawProducer) finish() {
 func (c *chaos) consumeRaw(addr string) {
 	name := c.name("raw-consumer")
 	client := c.raw(name, addr)
+	c.flow.join(c.flow.handled, name)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -323,12 +356,12 @@ func (c *chaos) consumeStream(ctx context.Context, client messageproxyv1.Message
 			}
 		}
 	}()
-	c.ackShuffled(stream, ids, received)
+	c.ackShuffled(name, stream, ids, received)
 }
 
 // ackShuffled ACKs, now and then, some of the messages that have come, in random
 // order, until the stream ends.
-func (c *chaos) ackShuffled(stream rawConsumeStream, ids <-chan string, received <-chan struct{}) {
+func (c *chaos) ackShuffled(name string, stream rawConsumeStream, ids <-chan string, received <-chan struct{}) {
 	pace := time.NewTicker(chaosPace)
 	defer pace.Stop()
 	var held []string
@@ -353,7 +386,7 @@ func (c *chaos) ackShuffled(stream rawConsumeStream, ids <-chan string, received
 			<-received
 			return
 		}
-		c.flow.note(0, n)
+		c.flow.note(c.flow.handled, name, n)
 		held = append([]string(nil), held[n:]...)
 	}
 }

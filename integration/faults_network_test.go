@@ -1,8 +1,11 @@
 package integration_test
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,17 +40,24 @@ type networkFault struct {
 // answer to a ping (12 s in the clients of a chaos run, 6 s in its servers).
 const long = 13 * time.Second
 
-func networkFaults() []networkFault {
-	held, swallowed, fair := weather{held: true}, weather{swallowed: true}, weather{}
+// shortFaults last for moments, and messages get through meanwhile.
+func shortFaults() []networkFault {
 	slow := weather{delay: 200 * time.Millisecond, jitter: 100 * time.Millisecond}
 	late := weather{delay: 300 * time.Millisecond, jitter: 250 * time.Millisecond}
 	return []networkFault{
-		{name: "cut", cut: true, lasts: 4 * time.Second},
-		{name: "breaking", up: weather{breaks: 30_000}, down: weather{breaks: 30_000}, lasts: 4 * time.Second},
-		{name: "delayed", up: slow, down: slow, lasts: 5 * time.Second},
+		{name: "cut", cut: true, lasts: 3 * time.Second},
+		{name: "breaking", up: weather{breaks: 20_000}, down: weather{breaks: 20_000}, lasts: 3 * time.Second},
+		{name: "delayed", up: slow, down: slow, lasts: 3 * time.Second},
 		// Requests arrive after their connection is gone, and after those of the next.
-		{name: "late", up: late, down: weather{breaks: 3000}, lasts: 6 * time.Second},
-		{name: "throttled", up: weather{rate: 30_000}, down: weather{rate: 30_000}, lasts: 5 * time.Second},
+		{name: "late", up: late, down: weather{breaks: 3000}, lasts: 4 * time.Second},
+		{name: "throttled", up: weather{rate: 20_000}, down: weather{rate: 20_000}, lasts: 3 * time.Second},
+	}
+}
+
+// blackHoles last for so long that everybody gives up on the other side.
+func blackHoles() []networkFault {
+	held, swallowed, fair := weather{held: true}, weather{swallowed: true}, weather{}
+	return []networkFault{
 		{name: "held", up: held, down: held, lasts: long},
 		{name: "requests held", up: held, down: fair, lasts: long},
 		{name: "answers held", up: fair, down: held, lasts: long},
@@ -70,40 +80,55 @@ func (f networkFault) strike(c *chaos, n *network) {
 	}
 }
 
-// The network between clients and proxy fails in every way, under load.
+// The networks between clients and their proxy fail, each in a way of its own, under
+// load; one doesn't.
 func TestFaultsBetweenClientsAndProxy(t *testing.T) {
 	t.Parallel()
-	for _, f := range networkFaults() {
-		t.Run(f.name, func(t *testing.T) {
-			t.Parallel()
-			c := startChaos(t, sharedKafka.Brokers(), 6)
-			c.addLoad(c.startProxy("one", nil).addr)
-			c.awaitFlow()
-			for range faultRounds(t) {
-				f.strike(c, c.clients)
-				c.awaitFlow()
-			}
-			c.settle()
-		})
-	}
+	testNetworkFaults(t, func(c *chaos, places int) (networks []*network) {
+		one := c.startProxy("proxy", nil)
+		for i := range places {
+			networks = append(networks, c.addClients(one.addr, i%2 == 0))
+		}
+		return networks
+	})
 }
 
-// The network between one of two proxies and Kafka fails in every way, under load.
-func TestFaultsBetweenProxyAndKafka(t *testing.T) {
+// The networks between proxies of one subscription and Kafka fail, each in a way of
+// its own, under load; one doesn't.
+func TestFaultsBetweenProxiesAndKafka(t *testing.T) {
 	t.Parallel()
-	for _, f := range networkFaults() {
-		t.Run(f.name, func(t *testing.T) {
-			t.Parallel()
-			c := startChaos(t, sharedKafka.Brokers(), 6)
-			one, two := c.startProxy("one", nil), c.startProxy("two", nil)
-			c.addLoad(one.addr)
-			c.addLoad(two.addr)
-			c.awaitFlow()
-			for range faultRounds(t) {
-				f.strike(c, one.brokers)
-				c.awaitFlow()
+	testNetworkFaults(t, func(c *chaos, places int) (networks []*network) {
+		for i := range places {
+			p := c.startProxy(fmt.Sprintf("proxy-%d", i+1), nil)
+			c.addClients(p.addr, i%2 == 0)
+			networks = append(networks, p.brokers)
+		}
+		return networks
+	})
+}
+
+// testNetworkFaults has black holes in all networks but two, different ones at the
+// same time, and in one the short faults, one after another. start starts proxies
+// and clients, and returns the networks.
+func testNetworkFaults(t *testing.T, start func(c *chaos, places int) []*network) {
+	holes := blackHoles()
+	places := len(holes) + 2
+	c := startChaos(t, sharedKafka.Brokers(), int32(2*places))
+	networks := start(c, places)
+	c.awaitEverybody()
+	for range faultRounds(t) {
+		rand.Shuffle(places, func(i, j int) { networks[i], networks[j] = networks[j], networks[i] })
+		var striking sync.WaitGroup
+		for i, hole := range holes {
+			striking.Go(func() { hole.strike(c, networks[i]) })
+		}
+		striking.Go(func() {
+			for _, f := range shortFaults() {
+				f.strike(c, networks[len(holes)])
 			}
-			c.settle()
 		})
+		striking.Wait()
+		c.awaitEverybody()
 	}
+	c.settle()
 }
