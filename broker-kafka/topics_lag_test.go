@@ -64,3 +64,26 @@ func TestMessagesWaitForATopicThatIsNew(t *testing.T) {
 		})
 	}
 }
+
+// A broker that doesn't know the topic for a moment ends nothing: it may be behind
+// the others. A topic that is really gone is called by its name.
+func TestATopicThatABrokerDoesNotKnowForAMoment(t *testing.T) {
+	inBubble(t, 1, func(e *env) {
+		c := e.open()
+		e.produce(0, 0, 5)
+		c.pollMessages(0, 5)
+		e.hideTopic(brokersLag, true)
+		c.client.ForceMetadataRefresh()
+		time.Sleep(brokersLag + time.Second)
+		e.produce(0, 5, 5)
+		c.pollMessages(0, 10)
+		assert.Zero(e, c.errs)
+		assert.Empty(e, eventsOf[broker.EventLost](c))
+
+		e.hideTopic(time.Hour, true)
+		c.client.ForceMetadataRefresh()
+		c.pollUntil("it fails for good", func() bool { return c.err != nil && !broker.IsRetryable(c.err) })
+		assert.ErrorIs(e, c.err, broker.CodeTopicNotFound)
+		assert.ErrorContains(e, c.err, testTopic)
+	})
+}
