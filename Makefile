@@ -30,6 +30,10 @@ setup: ## Install what the tests need, Docker and the Kafka image included
 bench-smoke: ## Run every benchmark once
 	$(GO) test -tags synctests -run '^$$' -bench . -benchtime 1x $(filter-out ./integration/...,$(PACKAGES))
 
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME each, 30s if not set (MODULES="server sdk/go": theirs)
+	tools/fuzz $(MODULES)
+
 .PHONY: check
 check: check-format check-tidy lint check-api ## Run every check but the tests
 
