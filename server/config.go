@@ -17,6 +17,11 @@ type Config struct {
 	Consume ConsumeConfig
 	Produce ProduceConfig
 
+	// MaxStreams is how many streams, of all clients and of all kinds, may be open at
+	// once. Further ones are refused with RESOURCE_EXHAUSTED. Connections above twice
+	// as many are closed. Default 10,000; at least 1.
+	MaxStreams int
+
 	// DrainTimeout is how long a server that shuts down waits for consumers to ACK
 	// what they hold and for the broker to answer what was produced, before it
 	// ends their streams. Default 30 seconds; more than 0.
@@ -57,9 +62,16 @@ type ConsumeConfig struct {
 	// yet durably acknowledged, per subscription. Default 1,000; at least 1.
 	PartitionWindow int
 
-	// MaxBufferedBytes is how many bytes of messages the whole server holds before
-	// it stops fetching the largest partitions. Default 1 GiB; at least 1.
+	// MaxBufferedBytes is how many bytes of messages the whole server holds, each
+	// message with 320 bytes to keep track of it. From half of it on the largest
+	// partitions are not fetched any more; at all of it none are. Default 1 GiB; at
+	// least 1.
 	MaxBufferedBytes int64
+
+	// MaxSubscriptions is how many subscriptions clients may have open at once, by
+	// name. Each is a member of its own at the broker. Clients of further ones are
+	// refused with RESOURCE_EXHAUSTED. Default 1,000; at least 1.
+	MaxSubscriptions int
 
 	// HandoverTimeout is how long clients may go on ACKing what they hold of a
 	// partition that moves to another server. Default 10 seconds; more than 0, at
@@ -112,6 +124,7 @@ func DefaultConfig() Config {
 			MaxAckTimeout:      10 * time.Minute,
 			PartitionWindow:    1000,
 			MaxBufferedBytes:   1 * gib,
+			MaxSubscriptions:   1000,
 			HandoverTimeout:    10 * time.Second,
 			EvictionGrace:      10 * time.Second,
 			CloseTimeout:       10 * time.Second,
@@ -122,6 +135,7 @@ func DefaultConfig() Config {
 			Timeout:                30 * time.Second,
 			MaxMessageBytes:        16 * mib,
 		},
+		MaxStreams:   10_000,
 		DrainTimeout: 30 * time.Second,
 	}
 }
@@ -170,6 +184,7 @@ func (c Config) Validate() error {
 	var v validator
 	v.validateConsume(c.Consume)
 	v.validateProduce(c.Produce)
+	v.number("MaxStreams", int64(c.MaxStreams), 1, math.MaxInt32)
 	v.moreThanZero("DrainTimeout", c.DrainTimeout)
 	return errors.Join(v.errs...)
 }
@@ -186,6 +201,7 @@ func (v *validator) validateConsume(c ConsumeConfig) {
 	}
 	v.number("Consume.PartitionWindow", int64(c.PartitionWindow), 1, math.MaxInt32)
 	v.number("Consume.MaxBufferedBytes", c.MaxBufferedBytes, 1, math.MaxInt64)
+	v.number("Consume.MaxSubscriptions", int64(c.MaxSubscriptions), 1, math.MaxInt32)
 	v.moreThanZero("Consume.HandoverTimeout", c.HandoverTimeout)
 	if c.HandoverTimeout > 5*time.Minute {
 		v.add("Consume.HandoverTimeout", c.HandoverTimeout, "must be at most 5m")

@@ -18,14 +18,16 @@ import (
 //
 // It owns open and refusing.
 type connections struct {
+	max int // of them; those that come above it are closed
+
 	mu   sync.Mutex
 	open map[*connection]struct{}
 	// refusing: connections that come now are closed at once.
 	refusing bool
 }
 
-func newConnections() *connections {
-	return &connections{open: make(map[*connection]struct{})}
+func newConnections(most int) *connections {
+	return &connections{max: most, open: make(map[*connection]struct{})}
 }
 
 // connection is one accepted connection.
@@ -96,7 +98,7 @@ func (cs *connections) add(conn net.Conn) *connection {
 	c := &connection{Conn: conn, owner: cs}
 	c.local = &connectionAddr{Addr: conn.LocalAddr(), connection: c}
 	cs.mu.Lock()
-	refusing := cs.refusing
+	refusing := cs.refusing || len(cs.open) >= cs.max
 	cs.open[c] = struct{}{}
 	cs.mu.Unlock()
 	if refusing {

@@ -121,7 +121,7 @@ func TestConnectionsOfNoServer(t *testing.T) {
 }
 
 func TestClosedConnectionsAreForgotten(t *testing.T) {
-	conns := newConnections()
+	conns := newConnections(10)
 	f := newFixture(t).onTCP()
 	lis := conns.track(f.lis)
 	defer lis.Close()

@@ -21,15 +21,24 @@ const (
 	// answer within pingAnswer.
 	pingIdle   = 30 * time.Second
 	pingAnswer = 15 * time.Second
+	// streamWindow is how much of a stream is received while nobody reads it. A message
+	// that is being read may be larger: the window makes room for it.
+	streamWindow = 128 * kib
+	// connectionWindow is how much of a connection may be on its way. It costs nothing:
+	// what comes counts against its stream.
+	connectionWindow = 16 * mib
 	// minReceiveBytes is the least that the receive limit is.
 	minReceiveBytes = 64 * mib
 )
 
 // serverOptions are the options of the gRPC server, whose streams that are not the
-// proxy's own end with auxiliary. Stream windows are left to gRPC, which fits them
-// to the connection, up to 16 MiB; a fixed size would turn that off.
-func serverOptions(auxiliary context.Context, cfg Config) []grpc.ServerOption {
+// proxy's own end with auxiliary. Windows are fixed: gRPC would let them grow to
+// 16 MiB, and whoever sends faster than it is read has that kept for each stream.
+func serverOptions(auxiliary context.Context, streams *streamLimit, cfg Config) []grpc.ServerOption {
 	options := []grpc.ServerOption{
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connectionWindow),
+		grpc.MaxConcurrentStreams(uint32(cfg.MaxStreams)),
 		grpc.MaxRecvMsgSize(receiveLimit(cfg.Produce.MaxMessageBytes)),
 		// What is in the broker is delivered, whatever its size.
 		grpc.MaxSendMsgSize(math.MaxInt32),
@@ -37,7 +46,7 @@ func serverOptions(auxiliary context.Context, cfg Config) []grpc.ServerOption {
 		grpc.ConnectionTimeout(connectionTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingIdle, Timeout: pingAnswer}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
-		grpc.ChainStreamInterceptor(logStream(cfg.Logger), recoverStream(cfg.Logger), endWith(auxiliary)),
+		grpc.ChainStreamInterceptor(logStream(cfg.Logger), recoverStream(cfg.Logger), streams.intercept, endWith(auxiliary)),
 		grpc.ChainUnaryInterceptor(logUnary(cfg.Logger), recoverUnary(cfg.Logger)),
 	}
 	return append(options, cfg.ServerOptions...)

@@ -53,11 +53,11 @@ func (s *Server) start(ctx context.Context, lis net.Listener) (*running, error) 
 	auxiliary, endAuxiliary := context.WithCancel(context.Background())
 	r := &running{
 		cfg: s.cfg, log: s.log, producer: producer, proxy: s.makeProxy(s.broker, producer, s.cfg),
-		connections: newConnections(), health: newHealth(), endAuxiliary: endAuxiliary,
+		connections: newConnections(maxConnections(s.cfg)), health: newHealth(), endAuxiliary: endAuxiliary,
 	}
 	r.listener = r.connections.track(lis)
 	r.brokerWatch = &brokerWatch{broker: s.broker, health: r.health, log: s.log}
-	r.grpc = grpc.NewServer(serverOptions(auxiliary, s.cfg)...)
+	r.grpc = grpc.NewServer(serverOptions(auxiliary, &streamLimit{max: int64(s.cfg.MaxStreams)}, s.cfg)...)
 	messageproxyv1.RegisterMessageProxyServer(r.grpc, r.proxy)
 	healthpb.RegisterHealthServer(r.grpc, r.health)
 	reflection.RegisterV1(r.grpc)

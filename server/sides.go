@@ -25,6 +25,7 @@ func newProxy(b broker.Broker, producer broker.Producer, cfg Config) *proxy {
 			MaxAckTimeout:      cfg.Consume.MaxAckTimeout,
 			PartitionWindow:    cfg.Consume.PartitionWindow,
 			MaxBufferedBytes:   cfg.Consume.MaxBufferedBytes,
+			MaxSubscriptions:   cfg.Consume.MaxSubscriptions,
 			HandoverTimeout:    cfg.Consume.HandoverTimeout,
 			EvictionGrace:      cfg.Consume.EvictionGrace,
 			CloseTimeout:       cfg.Consume.CloseTimeout,

@@ -67,6 +67,10 @@ var generalSettings = []Setting{
 		Usage: "how long a server that is told to stop waits for ACKs and for what was produced",
 		in:    func(s *Settings) value { return durationValue{to: &s.Server.DrainTimeout} },
 	}, {
+		Flag: "max-streams", Key: "max_streams", Commands: both, field: "MaxStreams",
+		Usage: "how many streams all clients may have open",
+		in:    func(s *Settings) value { return intValue{to: &s.Server.MaxStreams} },
+	}, {
 		Flag: "log-level", Key: "log.level", Commands: both,
 		Usage: "the least severe kind of line that is logged",
 		in:    func(s *Settings) value { return choiceValue{&s.Log.Level, logLevels} },
@@ -128,8 +132,12 @@ var consumeSettings = []Setting{
 		in:    func(s *Settings) value { return intValue{to: &s.Server.Consume.PartitionWindow} },
 	}, {
 		Flag: "max-buffered-bytes", Key: "consume.max_buffered_bytes", Commands: both, field: "Consume.MaxBufferedBytes",
-		Usage: "how many bytes of fetched messages the whole server holds before it fetches less",
+		Usage: "how many bytes of fetched messages the whole server holds; it begins to fetch less at half of it",
 		in:    func(s *Settings) value { return sizeValue[int64]{&s.Server.Consume.MaxBufferedBytes} },
+	}, {
+		Flag: "max-subscriptions", Key: "consume.max_subscriptions", Commands: both, field: "Consume.MaxSubscriptions",
+		Usage: "how many subscriptions clients may have open at once",
+		in:    func(s *Settings) value { return intValue{to: &s.Server.Consume.MaxSubscriptions} },
 	}, {
 		Flag: "handover-timeout", Key: "consume.handover_timeout", Commands: both, field: "Consume.HandoverTimeout",
 		Usage: "how long clients may go on ACKing what they hold of a partition that moves to another proxy",

@@ -31,6 +31,8 @@ type Config struct {
 	// with some hundred bytes to keep track of it. From half of it on the largest
 	// partitions are fetched no more, and at all of it none are. Default 1 GiB.
 	MaxBufferedBytes int64
+	// MaxSubscriptions is how many subscriptions there may be. Default 1,000.
+	MaxSubscriptions int
 	// HandoverTimeout is how long a partition waits for ACKs before it moves to
 	// another server. Default 10 s.
 	HandoverTimeout time.Duration
@@ -57,6 +59,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxAckTimeout, max(10*time.Minute, c.AckTimeout))
 	setDefault(&c.PartitionWindow, 1000)
 	setDefault(&c.MaxBufferedBytes, 1<<30)
+	setDefault(&c.MaxSubscriptions, 1000)
 	setDefault(&c.HandoverTimeout, 10*time.Second)
 	setDefault(&c.EvictionGrace, 10*time.Second)
 	setDefault(&c.CloseTimeout, 10*time.Second)
@@ -152,9 +155,9 @@ func (s *Service) Handle(stream Stream) error {
 	if invalid != nil {
 		return s.refuse(stream, invalid)
 	}
-	c, sub := s.attach(request.GetSubscribe(), stream)
-	if sub == nil {
-		return s.refuse(stream, coordinator.ShuttingDown())
+	c, sub, refusal := s.attach(request.GetSubscribe(), stream)
+	if refusal != nil {
+		return s.refuse(stream, refusal)
 	}
 	join.Client = c.id
 	sub.post(joined{join, c})
@@ -163,22 +166,27 @@ func (s *Service) Handle(stream Stream) error {
 }
 
 // attach registers a stream with its subscription, which it starts if need be.
-func (s *Service) attach(request *messageproxyv1.SubscribeRequest, stream Stream) (*client, *subscription) {
+func (s *Service) attach(request *messageproxyv1.SubscribeRequest, stream Stream) (*client, *subscription, *messageproxyv1.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining {
-		return nil, nil
+		return nil, nil, coordinator.ShuttingDown()
 	}
 	name := request.GetSubscription()
 	sub := s.subscriptions[name]
 	if sub == nil {
+		if len(s.subscriptions) >= s.cfg.MaxSubscriptions {
+			return nil, nil, wire.NewError(messageproxyv1.ErrorCode_ERROR_CODE_RESOURCE_EXHAUSTED, true,
+				"this server has as many subscriptions as it takes (%d): try again later, connect to another one, "+
+					"or have the limit raised", s.cfg.MaxSubscriptions)
+		}
 		sub = newSubscription(s, name)
 		s.subscriptions[name] = sub
 		go sub.run()
 	}
 	sub.streams++
 	s.lastClient++
-	return newClient(s.lastClient, request.GetClientName(), stream, &s.repairedHeaderKeys, s.cfg, sub.log), sub
+	return newClient(s.lastClient, request.GetClientName(), stream, &s.repairedHeaderKeys, s.cfg, sub.log), sub, nil
 }
 
 // detach is called when a stream's reader has posted its last event.
