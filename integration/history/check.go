@@ -6,6 +6,9 @@ import "time"
 type Rules struct {
 	// AckTimeout is the server's, for streams that ask for none of their own.
 	AckTimeout time.Duration
+	// EvictionGrace is how long a stream that was thrown out, and doesn't read, may
+	// last until its connection is closed. Zero means 10 seconds.
+	EvictionGrace time.Duration
 	// PartitionWindow is how many messages of a partition a server may have fetched
 	// and not yet made durable, Overshoot the messages of one fetch above it.
 	// PartitionWindow 0: not checked.
@@ -45,6 +48,9 @@ type Violation struct {
 func Check(entries []Entry, rules Rules) []Violation {
 	if len(entries) == 0 {
 		return nil
+	}
+	if rules.EvictionGrace == 0 {
+		rules.EvictionGrace = 10 * time.Second
 	}
 	c := newChecker(entries, rules)
 	for i := range entries {

@@ -76,6 +76,6 @@ func TestFirst(t *testing.T) {
 	bad("skipped", sub("a"), gained, got("a", 0, 3), lost, gained, got("a", 1, 3))
 	ok(sub("a"), gained, got("a", 0, 3), lost, gained, got("a", 0, 3))
 	bad("unacked-below-position", sub("a"), gained, got("a", 0, 3), ack("a", 1, 3), at(2))
-	bad("position-back", sub("a"), gained, got("a", 0, 3), ack("a", 0, 3), at(2), at(1))
+	bad("position-went-back", sub("a"), gained, got("a", 0, 3), ack("a", 0, 3), at(2), at(1))
 	bad("out-of-order", sub("a"), gained, got("a", 0, 3), got("a", 2, 2))
 }

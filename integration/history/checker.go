@@ -12,6 +12,7 @@ type checker struct {
 	rules   Rules
 	entries []Entry
 
+	deleted       map[string]bool // topics
 	partitions    map[Partition]*partition
 	messages      map[string]*message // by ID
 	tokens        map[string]*token
@@ -43,7 +44,6 @@ type partition struct {
 	log        []*message // by position: a message's rank is its place here
 	hasLog     bool
 	compacted  bool
-	deleted    bool
 	// expiries are the Expired so far.
 	expiries      []int
 	expiredBefore int64
@@ -67,6 +67,7 @@ type message struct {
 // token is what a producer wrote into a message.
 type token struct {
 	produced   int // how often
+	failed     int // how often it was answered so
 	producedAt int // for the first time
 	messages   []*message
 }
@@ -75,6 +76,7 @@ func newChecker(entries []Entry, rules Rules) *checker {
 	c := &checker{
 		rules:         rules,
 		entries:       entries,
+		deleted:       make(map[string]bool),
 		partitions:    make(map[Partition]*partition),
 		messages:      make(map[string]*message),
 		tokens:        make(map[string]*token),
@@ -88,8 +90,11 @@ func newChecker(entries []Entry, rules Rules) *checker {
 		reported:      make(map[string]int),
 	}
 	for i := range entries {
-		if e, ok := entries[i].Event.(Log); ok {
+		switch e := entries[i].Event.(type) {
+		case Log:
 			c.takeLog(i, e)
+		case Deleted:
+			c.deleted[e.Topic] = true
 		}
 	}
 	c.assumeLogs()
@@ -115,16 +120,14 @@ func (c *checker) lookAhead(i int) {
 		p := c.partitionOf(e.Partition)
 		p.expires = true
 		p.lastExpiry = max(p.lastExpiry, e.Before)
-	case Deleted:
-		for _, p := range c.partitions {
-			p.deleted = p.deleted || p.name.Topic == e.Topic
-		}
 	case Subscribed:
 		c.subscriptionOf(e.Subscription).observed[e.Side] = true
 	case Consuming:
 		c.subscriptionOf(e.Subscription)
 	case Gained:
 		c.groupOf(Server, e.Server, e.Subscription).exact = true
+	case Fetched:
+		c.groupOf(Server, e.Server, e.Subscription).fetches = true
 	case ConsumeEnded:
 		s := c.streamOf(e.Side, e.Stream)
 		if s.endsAt == never {
@@ -141,7 +144,7 @@ func (c *checker) lookAhead(i int) {
 		}
 	case Sent:
 		s := c.streamOf(Server, e.Stream)
-		s.sends = append(s.sends, i)
+		s.sends, s.waits = append(s.sends, i), true
 	}
 }
 

@@ -73,7 +73,7 @@ func (c *checker) handling(i int, e Handling) {
 	m := p.messageAt(&e.Message)
 	c.name(i, m, e.Message.ID)
 	if before, ok := x.running[p]; ok && !x.byKey {
-		c.report(i, "handlers-at-once", fmt.Sprintf("client %s handles %s while it handles %d", x.name, m, before.message.position), before.at, i)
+		c.report(i, "handlers-overlap", fmt.Sprintf("client %s handles %s while it handles %d", x.name, m, before.message.position), before.at, i)
 	}
 	x.running[p] = running{m, i}
 	if x.subscription != nil {

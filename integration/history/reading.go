@@ -144,8 +144,8 @@ func (r *reading) deliveryOf(m *message) []int {
 func (c *checker) positionRead(i int, e PositionRead) {
 	r := c.readingOf(c.subscriptionOf(e.Subscription), c.partitionOf(e.Partition))
 	name := fmt.Sprintf("the position of %s in %s/%d", e.Subscription, e.Partition.Topic, e.Partition.Number)
-	if r.positionAt != never && e.Position < r.position && r.changedAt < r.positionAt && !r.partition.deleted {
-		c.report(i, "position-back", fmt.Sprintf("%s went back from %d to %d", name, r.position, e.Position), r.positionAt, i)
+	if r.positionAt != never && e.Position < r.position && r.changedAt < r.positionAt && !c.deleted[r.partition.name.Topic] {
+		c.report(i, "position-went-back", fmt.Sprintf("%s went back from %d to %d", name, r.position, e.Position), r.positionAt, i)
 	}
 	c.positionsRead = true
 	earlier := r.positionAt

@@ -43,7 +43,7 @@ func (c *checker) finishLiveness() {
 	}
 	for _, s := range sortedSubscriptions(c.subscriptions) {
 		for _, r := range sortedReadings(s.readings) {
-			if r.expected && !r.partition.deleted {
+			if r.expected && !c.deleted[r.partition.name.Topic] {
 				c.checkSettled(end, r)
 			}
 		}
@@ -93,7 +93,7 @@ func (c *checker) checkSettled(end int, r *reading) {
 				events = append(events, trimmedAround(c.entries[k], last))
 			}
 		}
-		c.report(end, "position-behind", fmt.Sprintf("in the end the position of %s in %s is %d, and the last message is at %d", r.subscription.name, name, r.position, last.position),
+		c.report(end, "never-durable", fmt.Sprintf("in the end the position of %s in %s is %d, and the last message is at %d", r.subscription.name, name, r.position, last.position),
 			append(events, c.logEntry(last))...)
 	}
 }

@@ -7,10 +7,6 @@ import (
 	"time"
 )
 
-// evictionGrace is how long a stream that was thrown out, and doesn't read, may last
-// until its connection is closed.
-const evictionGrace = 10 * time.Second
-
 type groupName struct {
 	side         Side
 	server       string
@@ -22,7 +18,9 @@ type group struct {
 	name         groupName
 	subscription *subscription
 	// exact: it is known which partitions the server has.
-	exact   bool
+	exact bool
+	// fetches: what they fetch is known too.
+	fetches bool
 	shares  map[*partition]*share
 	checker *checker
 }
@@ -48,6 +46,8 @@ type share struct {
 	next      int
 	delivered bool
 	reported  bool // something of this assignment
+
+	fetches []fetch // by rank, of all assignments
 
 	fetched     []*message // and not known to be durable, by position
 	lastFetched int64
@@ -91,7 +91,23 @@ func (c *checker) gained(i int, e Gained) {
 func (c *checker) lost(i int, e Lost) {
 	g := c.groupOf(Server, e.Server, e.Subscription)
 	for _, name := range e.Partitions {
-		c.endAssignment(i, g.shareOf(c.partitionOf(name)))
+		sh := g.shareOf(c.partitionOf(name))
+		c.checkPromise(i, sh)
+		c.endAssignment(i, sh)
+	}
+}
+
+// checkPromise: a partition that is to move goes when its holder has ACKed everything
+// or the time that it was told is over.
+func (c *checker) checkPromise(i int, sh *share) {
+	h := sh.holder
+	if h == nil || h.leavingAt == 0 || h.unacked == 0 || h.stream.ended || c.deleted[sh.partition.name.Topic] {
+		return
+	}
+	left := c.entries[h.leavingAt].Event.(Withdrawn).TimeLeft
+	if early := h.promised.Sub(c.at(i)) - c.rules.Slack; early > 0 {
+		c.report(i, "promised-time", fmt.Sprintf("stream %s was told that it has %v to ACK what it holds of %s, and that went %v too early", h.stream.name, left, sh, early),
+			h.leavingAt, i)
 	}
 }
 
@@ -99,7 +115,7 @@ func (c *checker) endAssignment(i int, sh *share) {
 	if sh.holder != nil {
 		c.end(i, sh.holder)
 	}
-	*sh = share{group: sh.group, partition: sh.partition, reading: sh.reading, gainedAt: never, lostAt: i, frontier: -1, lastFetched: -1}
+	*sh = share{group: sh.group, partition: sh.partition, reading: sh.reading, fetches: sh.fetches, gainedAt: never, lostAt: i, frontier: -1, lastFetched: -1}
 	sh.reading.changedAt = i
 }
 
@@ -121,18 +137,52 @@ func (c *checker) stopped(i int, e Stopped) {
 	}
 }
 
-// isLate reports whether a delivery may be of an earlier assignment: decided before
-// the server heard that it had lost the partition, and recorded after. Then the
-// stream is told in the same breath that the partition is gone, or it ends.
-func (c *checker) isLate(i int, s *stream, sh *share) bool {
-	if sh.lostAt == never || c.at(sh.lostAt).Before(c.decided(i, s).Add(-c.rules.Slack)) {
-		return false
+// attribution says to which assignment of a partition a delivery belongs.
+type attribution int
+
+const (
+	current attribution = iota
+	// late: to an earlier one. It was decided before the server heard that it had lost
+	// the partition, and recorded after.
+	late
+	// doubtful: to one or the other.
+	doubtful
+)
+
+// attribute finds out to which assignment a delivery belongs. What wasn't fetched in
+// the present one can't be of it, what was fetched in no earlier one can't be late.
+// Of the rest, only what was recorded when the partition was just lost can be late, or
+// what a stream records after a send that had waited since before. And a stream to
+// which something is delivered late is told in the same breath that the partition is
+// gone, or it ends.
+func (c *checker) attribute(i int, s *stream, sh *share, m *message) attribution {
+	fetchedNow, fetchedEarlier := true, true
+	if sh.group.fetches {
+		f := sh.fetchOf(m)
+		fetchedNow = sh.assigned && f.last > sh.gainedAt
+		fetchedEarlier = f.earlier != never || f.last != never && !fetchedNow
 	}
+	switch {
+	case fetchedNow && !fetchedEarlier:
+		return current
+	case !fetchedNow && fetchedEarlier && c.goesSoon(i, s, sh):
+		return late
+	case sh.lostAt == never || c.at(sh.lostAt).Before(c.decided(i, s).Add(-c.rules.Slack)):
+		return current
+	case !fetchedNow || !c.goesSoon(i, s, sh):
+		return current
+	}
+	return doubtful
+}
+
+// goesSoon reports whether a stream is told, as the next thing after a delivery, that
+// it holds nothing of the partition any more, or ends.
+func (c *checker) goesSoon(i int, s *stream, sh *share) bool {
 	next := s.endsAt
-	if k, ok := slices.BinarySearch(s.leaves[sh.partition], i); !ok && k < len(s.leaves[sh.partition]) {
+	if k, _ := slices.BinarySearch(s.leaves[sh.partition], i); k < len(s.leaves[sh.partition]) {
 		next = s.leaves[sh.partition][k]
 	}
-	if next == never || next < i {
+	if next < i {
 		return false
 	}
 	sent := i
@@ -155,7 +205,7 @@ func (c *checker) decided(i int, s *stream) time.Time {
 type span struct{ from, to int }
 
 // takeOver makes a stream the holder of a partition, and reports if another still is.
-func (c *checker) takeOver(i int, sh *share, h *hold) {
+func (c *checker) takeOver(i int, sh *share, h *hold, m *message) {
 	if !sh.group.known() {
 		return
 	}
@@ -163,11 +213,7 @@ func (c *checker) takeOver(i int, sh *share, h *hold) {
 		c.suspect(i, sh, h)
 		return
 	}
-	if !sh.assigned && !sh.reported {
-		sh.reported = true
-		c.report(i, "delivered-unowned", fmt.Sprintf("stream %s got messages of %s, which server %s doesn't have", h.stream.name, sh, sh.group.name.server),
-			sh.lostAt, i)
-	}
+	c.checkOwned(i, sh, h, m)
 	old := sh.holder
 	if old == h || old == nil {
 		sh.holder = h
@@ -196,6 +242,21 @@ func (c *checker) takeOver(i int, sh *share, h *hold) {
 	h.last = -1
 }
 
+// checkOwned: a server delivers what it has fetched of partitions that it has.
+func (c *checker) checkOwned(i int, sh *share, h *hold, m *message) {
+	switch {
+	case sh.reported:
+	case !sh.assigned:
+		sh.reported = true
+		c.report(i, "delivered-unowned", fmt.Sprintf("stream %s got messages of %s, which server %s doesn't have", h.stream.name, sh, sh.group.name.server),
+			sh.lostAt, trimmed(c.entries[i], m))
+	case sh.group.fetches && sh.fetchOf(m).last < sh.gainedAt:
+		sh.reported = true
+		c.report(i, "delivered-unfetched", fmt.Sprintf("stream %s got %s, which server %s hasn't fetched since it has the partition", h.stream.name, m, sh.group.name.server),
+			sh.gainedAt, trimmed(c.entries[i], m))
+	}
+}
+
 // mayBeThrownOut reports whether a stream may have ended at the server although that
 // is recorded later: at the same time, or, if its oldest message is overdue and it
 // doesn't read, when its connection is closed.
@@ -207,7 +268,7 @@ func (c *checker) mayBeThrownOut(i int, s *stream) bool {
 	if !c.overdue(i, s) {
 		return false
 	}
-	deadline := c.at(i).Add(evictionGrace + c.rules.Slack)
+	deadline := c.at(i).Add(c.rules.EvictionGrace + c.rules.Slack)
 	if s.endsAt != never {
 		return !c.at(s.endsAt).After(deadline)
 	}

@@ -24,6 +24,9 @@ type stream struct {
 	leaves map[*partition][]int
 	sends  []int
 
+	// waits: some of its sends had to wait.
+	waits bool
+
 	ended bool
 	// thrownOutAt is when another stream got what it held; it has ended from then on,
 	// although it is recorded later.
@@ -37,6 +40,8 @@ type stream struct {
 	// queue is what it was delivered, in order; the first is unACKed and held, if there
 	// is one.
 	queue []*held
+	// doubtful are messages of which it isn't known whether it holds them.
+	doubtful map[*message]bool
 	// oldestSince is when the first of the queue became that; before is what it was until
 	// changedAt.
 	oldestSince, before, changedAt time.Time
@@ -62,6 +67,9 @@ type hold struct {
 	suspected bool
 	// leaving: the partition was withdrawn; until then its ACKs may count.
 	leaving time.Time
+	// leavingAt is the entry that said so, promised the time until then at the server.
+	leavingAt int
+	promised  time.Time
 }
 
 // held is one message of a hold.
@@ -128,15 +136,31 @@ func (c *checker) delivered(i int, e Delivered) {
 		s.client.delivered(s.side, messages)
 	}
 	sh := s.group.shareOf(p)
-	if s.group.exact && c.isLate(i, s, sh) {
-		r.noteDelivered(i, messages)
-		return
+	if s.group.exact {
+		if whose := c.attribute(i, s, sh, messages[0]); whose != current {
+			r.noteDelivered(i, messages)
+			s.doubt(whose, messages)
+			return
+		}
 	}
 	h := c.holdOf(s, p)
-	c.takeOver(i, sh, h)
+	c.takeOver(i, sh, h, messages[0])
 	c.checkOrder(i, sh, h, messages)
 	r.noteDelivered(i, messages)
 	c.hold(i, h, messages)
+}
+
+// doubt notes messages that a stream may hold, or may have lost already.
+func (s *stream) doubt(whose attribution, messages []*message) {
+	if whose == late {
+		return
+	}
+	if s.doubtful == nil {
+		s.doubtful = make(map[*message]bool)
+	}
+	for _, m := range messages {
+		s.doubtful[m] = true
+	}
 }
 
 // checkContent compares a message with the log.
@@ -147,7 +171,7 @@ func (c *checker) checkContent(i int, e Delivered, k int, m *message) {
 	case m.token != "" && seen.Token != "" && m.token != seen.Token:
 		c.report(i, "delivered-wrong", fmt.Sprintf("stream %s got %q at %s, where %q is", e.Stream, seen.Token, m, m.token), trimmedTo(c.entries[i], *seen))
 	case !m.logged && c.mustBeLogged(p, m.position):
-		c.report(i, "delivered-unlogged", fmt.Sprintf("stream %s got a message at %s, where the log has none", e.Stream, m), trimmedTo(c.entries[i], *seen))
+		c.report(i, "not-in-log", fmt.Sprintf("stream %s got a message at %s, where the log has none", e.Stream, m), trimmedTo(c.entries[i], *seen))
 	}
 }
 
@@ -191,7 +215,7 @@ func (c *checker) hold(i int, h *hold, messages []*message) {
 	}
 	if s.window > 0 && s.held > s.window && !s.told {
 		s.told = true
-		c.report(i, "window-exceeded", fmt.Sprintf("stream %s holds %d messages, and its window is %d", s.name, s.held, s.window),
+		c.report(i, "client-window", fmt.Sprintf("stream %s holds %d messages, and its window is %d", s.name, s.held, s.window),
 			s.subscribedAt, i)
 	}
 }
@@ -224,7 +248,8 @@ func (c *checker) acked(i int, e Acked) {
 				s.client.began(m), trimmedAck(c.entries[i], id))
 		}
 		r := c.readingOf(s.group.subscription, m.partition)
-		if c.ackHeld(i, s, m) {
+		if c.ackHeld(i, s, m) || s.doubtful[m] {
+			delete(s.doubtful, m)
 			if s.side == s.group.subscription.judge() {
 				r.noteAcked(i, m)
 			}
@@ -273,7 +298,30 @@ func (c *checker) dropDone(i int, s *stream) {
 		moved = true
 	}
 	if moved {
+		c.checkKept(i, s)
 		s.setOldest(c, i)
+	}
+}
+
+// checkKept: a stream that doesn't ACK its oldest message in time is thrown out, and
+// its end is recorded when its connection is closed at the latest. The server looks
+// every half second.
+func (c *checker) checkKept(i int, s *stream) {
+	const lookEvery = 500 * time.Millisecond
+	kept := c.at(i).Sub(s.oldestSince)
+	if s.side != Server || s.told || s.ackTimeout == 0 || kept <= s.ackTimeout+c.rules.EvictionGrace+lookEvery+c.rules.Slack {
+		return
+	}
+	s.told = true
+	c.report(i, "ack-timeout", fmt.Sprintf("stream %s was not thrown out although it didn't ACK its oldest message for %v; its ACK timeout is %v", s.name, kept, s.ackTimeout),
+		s.subscribedAt, i)
+}
+
+// checkThrownOut: only a stream that didn't ACK its oldest message in time is thrown
+// out for that. What it held is known if none of its sends had to wait.
+func (c *checker) checkThrownOut(i int, s *stream, code string) {
+	if s.side == Server && code == "ACK_TIMEOUT" && !s.waits && !c.overdue(i, s) {
+		c.report(i, "ack-timeout", fmt.Sprintf("stream %s was thrown out, and no message that it held was the oldest for %v", s.name, s.ackTimeout), s.subscribedAt, i)
 	}
 }
 
@@ -298,6 +346,10 @@ func (c *checker) overdue(i int, s *stream) bool {
 	return !since.IsZero() && s.ackTimeout > 0 && now.Sub(since)+c.rules.Slack >= s.ackTimeout
 }
 
+// lastCommit is how long a server may take, after the time that it told a stream, to
+// make the ACKs durable that came until then; those that come meanwhile may count.
+const lastCommit = 5 * time.Second
+
 func (c *checker) withdrawn(i int, e Withdrawn) {
 	s := c.streamOf(e.Side, e.Stream)
 	defer func() { s.lastSend = i }()
@@ -310,7 +362,10 @@ func (c *checker) withdrawn(i int, e Withdrawn) {
 		if e.TimeLeft <= 0 {
 			c.end(i, h)
 		} else {
-			h.leaving = c.at(i).Add(e.TimeLeft + c.rules.Slack)
+			if !s.group.exact { // otherwise it is known when the partition goes
+				h.leaving = c.at(i).Add(e.TimeLeft + lastCommit + c.rules.Slack)
+			}
+			h.leavingAt, h.promised = i, c.decided(i, s).Add(e.TimeLeft)
 		}
 	}
 }
@@ -335,6 +390,12 @@ func (c *checker) consumeEnded(i int, e ConsumeEnded) {
 	s := c.streamOf(e.Side, e.Stream)
 	if s.ended {
 		return
+	}
+	if s.group != nil && s.thrownOutAt == never {
+		c.checkThrownOut(i, s, e.Code)
+		if len(s.queue) > 0 {
+			c.checkKept(i, s)
+		}
 	}
 	s.ended = true
 	s.suspects = nil
