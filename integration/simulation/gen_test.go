@@ -50,11 +50,22 @@ func drawPlan(t *rapid.T) Plan {
 // choose draws one of several values. Those that are given more than once come more
 // often.
 func choose[V any](d *drawing, label string, values ...V) V {
-	return values[rapid.IntRange(0, len(values)-1).Draw(d.T, label)]
+	return values[d.intn(label, 0, len(values)-1)]
 }
 
+// intn draws evenly from low to high, which may be up to 1,000 apart. (rapid's own
+// generators prefer small numbers, so that rare kinds of steps would hardly ever
+// come.)
 func (d *drawing) intn(label string, low, high int) int {
-	return rapid.IntRange(low, high).Draw(d.T, label)
+	const bits = 16
+	n := 0
+	for range bits {
+		n *= 2
+		if rapid.Bool().Draw(d.T, label) {
+			n++
+		}
+	}
+	return low + n*(high-low+1)>>bits
 }
 
 // chance is true once in n.
@@ -171,9 +182,9 @@ func (d *drawing) steps() {
 	add := func(a Action) { d.plan.Steps = append(d.plan.Steps, Step{At: at, Action: a}) }
 	add(d.consume())
 	add(d.produce())
-	pace := choose(d, "pace", 50, 500, 2000) // how many ms between steps, about
+	pace := choose(d, "pace", 20*time.Millisecond, 200*time.Millisecond, time.Second) // between steps, about
 	for range d.intn("steps", minSteps, maxSteps) {
-		at += time.Duration(d.intn("pause", 0, 2*pace)) * time.Millisecond
+		at += (pace * time.Duration(d.intn("pause", 0, 1000)) / 500).Round(time.Millisecond)
 		add(choose(d, "step", wheel...).draw(d))
 	}
 }
