@@ -27,6 +27,7 @@ type bareConsumer struct {
 	cancel   context.CancelFunc
 	leaving  atomic.Bool // it asks for no more, and ends when it holds nothing
 	halfDone atomic.Bool // it half-closes at once
+	joined   atomic.Bool // it has a stream that the server has accepted
 	done     chan struct{}
 }
 
@@ -54,7 +55,7 @@ func (c *bareConsumer) behave(manner Manner, delay time.Duration) { c.set(manner
 
 func (c *bareConsumer) healthy() bool {
 	manner, _ := c.get()
-	return manner == Fast && c.action.Again && !isClosed(c.done)
+	return manner == Fast && c.joined.Load() && !isClosed(c.done)
 }
 
 func (c *bareConsumer) end(how EndOfConsumer) {
@@ -62,10 +63,15 @@ func (c *bareConsumer) end(how EndOfConsumer) {
 	case HalfCloseConsumer:
 		c.halfDone.Store(true)
 		c.wake()
+		if !c.joined.Load() {
+			c.cancel()
+		}
 	case Leave, Stop:
 		c.set(Fast, 0)
 		c.leaving.Store(true)
-		c.wake()
+		if !c.joined.Load() {
+			c.cancel()
+		}
 	default:
 		c.cancel()
 	}
@@ -155,6 +161,7 @@ type bareStream struct {
 func (s *bareStream) receive(ctx context.Context) {
 	defer close(s.ended)
 	defer s.consumer.wake()
+	defer s.consumer.joined.Store(false)
 	for {
 		if !s.awaitHearing(ctx) {
 			return
@@ -163,6 +170,7 @@ func (s *bareStream) receive(ctx context.Context) {
 		if err != nil {
 			return
 		}
+		s.consumer.joined.Store(true)
 		s.take(response)
 		s.consumer.wake()
 	}

@@ -104,9 +104,37 @@ func (w *world) hasHealthy(subscription string) bool {
 // lastMessages is how many messages each partition gets when all is healed.
 const lastMessages = 2
 
-// produceLast ends all producers after their last answer, and has one more store
-// something in each partition, so that a partition that has fallen silent shows.
+// produceLast ends all producers after their last answer, and has something stored
+// in each partition, so that a partition that has fallen silent shows.
 func (w *world) produceLast() {
+	for _, p := range w.allProducers() {
+		if bare, ok := p.(*bareProducer); ok && bare.isDeaf {
+			p.end(Cancel)
+		}
+		p.end(HalfClose)
+	}
+	for _, p := range w.allProducers() {
+		w.awaitProducer(p)
+	}
+	until := time.Now().Add(w.patience())
+	for w.storeInEachPartition() > 0 {
+		if time.Now().After(until) {
+			w.violate("produces-again", "%v after everything has healed, messages are still not stored", w.patience())
+			return
+		}
+		time.Sleep(2 * time.Second)
+	}
+}
+
+func (w *world) awaitProducer(p producer) {
+	if !await(p.finished(), w.patience()) {
+		w.violate("producers-end", "producer %s has not got all its answers and the end of its stream %v after everything has healed", p.node(), w.patience())
+		p.end(Cancel)
+	}
+}
+
+// storeInEachPartition returns how many messages were not stored.
+func (w *world) storeInEachPartition() int {
 	var messages []outgoing
 	for _, topic := range w.kafka.topics() {
 		for n := range int32(w.kafka.partitions(topic)) {
@@ -115,21 +143,33 @@ func (w *world) produceLast() {
 			}
 		}
 	}
-	w.producers["last"] = w.newBareProducer("last", w.someProxy(""))
-	w.producers["last"].produce(messages)
-	for _, name := range sortedKeys(w.producers) {
-		p := w.producers[name]
-		if bare, ok := p.(*bareProducer); ok && bare.isDeaf {
-			p.end(Cancel)
-		}
-		p.end(HalfClose)
-	}
-	for _, name := range sortedKeys(w.producers) {
-		if !await(w.producers[name].finished(), w.patience()) {
-			w.violate("producers-end", "producer %s has not got all its answers and the end of its stream %v after everything has healed", name, w.patience())
-			w.producers[name].end(Cancel)
+	name := w.names.next("last")
+	p := w.newBareProducer(name, w.someProxy(""))
+	w.ended = append(w.ended, p)
+	p.produce(messages)
+	p.end(HalfClose)
+	w.awaitProducer(p)
+	stored := 0
+	for _, e := range w.recorder.Entries() {
+		if a, ok := e.Event.(history.Answered); ok && strings.HasPrefix(a.Stream, name+"/") && a.Outcome == history.Stored {
+			stored++
 		}
 	}
+	return len(messages) - stored
+}
+
+// allProducers are those that the plan still has, and those that it has ended.
+func (w *world) allProducers() []producer {
+	var producers []producer
+	for _, e := range w.ended {
+		if p, ok := e.(producer); ok {
+			producers = append(producers, p)
+		}
+	}
+	for _, name := range sortedKeys(w.producers) {
+		producers = append(producers, w.producers[name])
+	}
+	return producers
 }
 
 // unsettled says which subscriptions don't stand behind the last message of which
@@ -182,7 +222,7 @@ func (w *world) end() {
 	}
 	for _, c := range w.ended {
 		if _, isProxy := c.(*proxy); !isProxy && !await(c.finished(), time.Minute) {
-			w.violate("simulation-ends", "client %v doesn't end", c)
+			w.violate("simulation-ends", "client %s doesn't end", c.(interface{ node() string }).node())
 		}
 	}
 	for _, name := range sortedKeys(w.proxies) {
