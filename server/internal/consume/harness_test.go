@@ -46,6 +46,12 @@ func bubble(t *testing.T, partitions int, cfg consume.Config, test func(t *testi
 
 func bubbleWith(t *testing.T, opts membroker.Options, cfg consume.Config, test func(t *testing.T, h *harness)) {
 	t.Helper()
+	bubbleOver(t, func(b broker.Broker) broker.Broker { return b }, opts, cfg, test)
+}
+
+// bubbleOver has the service use what wrap makes of the broker.
+func bubbleOver(t *testing.T, wrap func(broker.Broker) broker.Broker, opts membroker.Options, cfg consume.Config, test func(t *testing.T, h *harness)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		h := &harness{
 			t:        t,
@@ -55,7 +61,7 @@ func bubbleWith(t *testing.T, opts membroker.Options, cfg consume.Config, test f
 		}
 		cfg.CloseConnection = h.closeConnection
 		cfg.LiveStreams = func(context.Context) int { return 0 }
-		h.service = consume.NewService(h.broker, cfg)
+		h.service = consume.NewService(wrap(h.broker), cfg)
 		producer, err := h.broker.NewProducer(t.Context(), broker.ProducerOptions{})
 		require.NoError(t, err)
 		h.producer = producer

@@ -45,6 +45,14 @@ func (m *mailbox) take(spare []coordinator.Event) []coordinator.Event {
 	return events
 }
 
+// putBack puts events in front of those that have come since they were taken.
+func (m *mailbox) putBack(events []coordinator.Event) {
+	m.mu.Lock()
+	m.events = append(events, m.events...)
+	m.mu.Unlock()
+	m.wake()
+}
+
 func (m *mailbox) isEmpty() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -2,8 +2,6 @@ package consume
 
 import (
 	"errors"
-	"fmt"
-	"runtime/debug"
 
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
 	"github.com/messageproxy/messageproxy/broker"
@@ -18,7 +16,7 @@ func (sub *subscription) read(c *client) {
 	defer func() { sub.post(coordinator.Gone{Client: c.id}) }()
 	defer func() {
 		if p := recover(); p != nil {
-			c.log.Error("reading a stream failed: please report this", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			logPanic(c.log, "reading a stream failed", p)
 			sub.reject(c, wire.NewError(messageproxyv1.ErrorCode_ERROR_CODE_INTERNAL, true, "the server failed to read a request"))
 		}
 	}()

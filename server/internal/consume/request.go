@@ -41,6 +41,53 @@ func (s *Service) refuse(stream Stream, err *messageproxyv1.Error) error {
 	return wire.Status(err)
 }
 
+// subscribeTimeout is how long a stream may say nothing, so that streams that nobody
+// uses don't gather. Clients subscribe as soon as they have a stream. It is longer than
+// the server takes to notice that a connection is dead (45 s), so whoever is still there
+// and silent has a client that doesn't know the protocol.
+const subscribeTimeout = time.Minute
+
+// receiveFirst receives the first request of a stream. Without one it returns what to
+// tell the client, or nil if there is nobody to tell.
+func (s *Service) receiveFirst(stream Stream) (*messageproxyv1.ConsumeRequest, *messageproxyv1.Error) {
+	type first struct {
+		request *messageproxyv1.ConsumeRequest
+		refused *messageproxyv1.Error
+	}
+	received := make(chan first, 1)
+	go func() { // ends when this stream's handler has returned, at the latest
+		request := &messageproxyv1.ConsumeRequest{}
+		if err := s.receive(stream, request); err != nil {
+			received <- first{nil, firstRequestError(err)}
+			return
+		}
+		received <- first{request, nil}
+	}()
+	timer := time.NewTimer(subscribeTimeout)
+	defer timer.Stop()
+	select {
+	case f := <-received:
+		return f.request, f.refused
+	case <-timer.C:
+		return nil, invalidArgument("no request came within %v: send subscribe as soon as the stream is open", subscribeTimeout)
+	case <-s.drains: // who hasn't said anything has nothing to finish
+		return nil, coordinator.ShuttingDown()
+	}
+}
+
+// receive is wire.Receive. A panic is an error of the decoder's.
+func (s *Service) receive(stream Stream, request *messageproxyv1.ConsumeRequest) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			logPanic(s.cfg.Logger, "reading a stream failed", value)
+			err = errReading
+		}
+	}()
+	return wire.Receive(stream, request)
+}
+
+var errReading = errors.New("the server failed to read a request")
+
 // firstRequestError is what to tell a client whose first request didn't come, or
 // nil if there is nobody to tell.
 func firstRequestError(err error) *messageproxyv1.Error {
@@ -49,6 +96,9 @@ func firstRequestError(err error) *messageproxyv1.Error {
 	}
 	if broken, ok := errors.AsType[*wire.DecodeError](err); ok {
 		return undecodable(broken)
+	}
+	if errors.Is(err, errReading) {
+		return wire.NewError(messageproxyv1.ErrorCode_ERROR_CODE_INTERNAL, true, "%v", err)
 	}
 	return nil
 }

@@ -140,16 +140,9 @@ func NewService(b broker.Broker, cfg Config) *Service {
 
 // Handle serves one Consume stream until it ends. Its error is the stream's status.
 func (s *Service) Handle(stream Stream) error {
-	request := &messageproxyv1.ConsumeRequest{}
-	received := make(chan error, 1)
-	go func() { received <- wire.Receive(stream, request) }()
-	select {
-	case err := <-received:
-		if err != nil {
-			return s.refuse(stream, firstRequestError(err))
-		}
-	case <-s.drains: // who hasn't said anything has nothing to finish; Receive fails when this returns
-		return s.refuse(stream, coordinator.ShuttingDown())
+	request, refused := s.receiveFirst(stream)
+	if request == nil {
+		return s.refuse(stream, refused)
 	}
 	join, invalid := parseSubscribe(request)
 	if invalid != nil {

@@ -17,7 +17,7 @@ const (
 // session opens a consumer, polls it until ctx ends, and closes it.
 func (sub *subscription) session(ctx context.Context, spec coordinator.Spec) {
 	cfg := sub.service.cfg
-	consumer, err := sub.service.broker.NewConsumer(ctx, broker.ConsumerOptions{
+	consumer, err := sub.newConsumer(ctx, broker.ConsumerOptions{
 		Subscription:    sub.name,
 		Topics:          spec.Topics,
 		Start:           spec.Start,
@@ -36,7 +36,7 @@ func (sub *subscription) session(ctx context.Context, spec coordinator.Spec) {
 
 	closing, cancel := context.WithTimeout(context.Background(), cfg.CloseTimeout)
 	defer cancel()
-	if err := consumer.Close(closing); err != nil {
+	if err := sub.close(closing, consumer); err != nil {
 		sub.log.Warn("subscription could not be closed cleanly at the broker: messages that were ACKed last may come again",
 			"error", err)
 	} else {
@@ -49,7 +49,7 @@ func (sub *subscription) session(ctx context.Context, spec coordinator.Spec) {
 func (sub *subscription) poll(ctx context.Context, consumer broker.Consumer) {
 	var delay time.Duration // not 0 while polls fail
 	for {
-		events, err := consumer.PollMessages(ctx)
+		events, err := sub.pollMessages(ctx, consumer)
 		if len(events) > 0 {
 			bytes := bytesOf(events)
 			sub.service.budget.add(bytes) // at once: the loop may be long in coming

@@ -26,6 +26,13 @@ type subscription struct {
 	account  account
 	consumer broker.Consumer    // nil unless open
 	cancel   context.CancelFunc // ends the session; nil if there is none
+	// sessionOver is closed when the last session has ended; nil if there was none.
+	sessionOver chan struct{}
+	// events are those of this turn; those from next on are still to be fed.
+	events []coordinator.Event
+	next   int
+	// drains are the events of a drain, so far.
+	drains []coordinator.Event
 
 	lastTick     time.Time
 	lastPressure time.Time
@@ -59,22 +66,28 @@ type (
 )
 
 func newSubscription(s *Service, name string) *subscription {
-	return &subscription{
-		service: s,
-		name:    name,
-		log:     s.cfg.Logger.With("subscription", name),
-		mailbox: newMailbox(),
-		state: coordinator.New(coordinator.Config{
-			Subscription:       name,
-			MaxUnackedMessages: s.cfg.MaxUnackedMessages,
-			MaxUnackedBytes:    s.cfg.MaxUnackedBytes,
-			AckTimeout:         s.cfg.AckTimeout,
-			MaxAckTimeout:      s.cfg.MaxAckTimeout,
-		}),
+	sub := &subscription{
+		service:  s,
+		name:     name,
+		log:      s.cfg.Logger.With("subscription", name),
+		mailbox:  newMailbox(),
 		clients:  make(map[coordinator.ClientID]*client),
 		account:  account{budget: &s.budget},
 		lastTick: time.Now(),
 	}
+	sub.state = sub.newState()
+	return sub
+}
+
+func (sub *subscription) newState() *coordinator.State {
+	cfg := sub.service.cfg
+	return coordinator.New(coordinator.Config{
+		Subscription:       sub.name,
+		MaxUnackedMessages: cfg.MaxUnackedMessages,
+		MaxUnackedBytes:    cfg.MaxUnackedBytes,
+		AckTimeout:         cfg.AckTimeout,
+		MaxAckTimeout:      cfg.MaxAckTimeout,
+	})
 }
 
 func (sub *subscription) post(e coordinator.Event) { sub.mailbox.post(e) }
@@ -88,7 +101,9 @@ func (sub *subscription) run() {
 		case <-sub.mailbox.signal:
 		case <-timer.C:
 		}
-		sub.turn()
+		if sub.turnGuarded() {
+			sub.beginAnew()
+		}
 		if sub.state.Idle() && sub.service.forget(sub) {
 			return
 		}
@@ -105,12 +120,12 @@ func (sub *subscription) turn() {
 	now := time.Now()
 	sub.state.Step(coordinator.Tick{Elapsed: now.Sub(sub.lastTick)})
 	sub.lastTick = now
-	events := sub.mailbox.take(sub.spare)
-	for _, e := range events {
-		sub.step(e)
+	sub.events = sub.mailbox.take(sub.spare)
+	for sub.next = 0; sub.next < len(sub.events); sub.next++ {
+		sub.step(sub.events[sub.next])
 	}
-	clear(events) // the next turn may be long in coming, and they refer to messages
-	sub.spare = events
+	clear(sub.events) // the next turn may be long in coming, and they refer to messages
+	sub.spare, sub.events, sub.next = sub.events, nil, 0
 	sub.account.set(sub.state.Bytes()+messageOverhead*int64(sub.state.Messages()), sub.state.Partitions(), sub.posted)
 	sub.posted = 0
 	sub.press(now)
@@ -189,7 +204,12 @@ func (sub *subscription) askConsumer(effect coordinator.Effect) {
 func (sub *subscription) openConsumer(spec coordinator.Spec) {
 	ctx, cancel := context.WithCancel(context.Background())
 	sub.cancel = cancel
-	go sub.session(ctx, spec)
+	over := make(chan struct{})
+	sub.sessionOver = over
+	go func() {
+		defer close(over)
+		sub.session(ctx, spec)
+	}()
 }
 
 func (sub *subscription) closeConsumer() {
