@@ -28,7 +28,7 @@ func (s *stream) read() {
 		}
 	}()
 	for s.mayReceive() {
-		request, err := wire.ReceivePieces(s.client)
+		request, bytes, err := wire.ReceiveSizedPieces(s.client)
 		if err != nil {
 			s.endReading(err)
 			return
@@ -36,9 +36,7 @@ func (s *stream) read() {
 		if !s.begin() {
 			return // nothing of the request is stored, nor answered
 		}
-		for messages := range request {
-			s.feed(messages)
-		}
+		s.process(request, bytes)
 		s.finish()
 	}
 }
@@ -79,10 +77,14 @@ func (s *stream) endReading(err error) {
 }
 
 // feed gives the messages of a request to the producer, or their errors to the
-// writer, piece by piece as the window allows.
-func (s *stream) feed(messages []*messageproxyv1.OutgoingMessage) {
+// writer, piece by piece as the window allows. It returns what is left when the
+// patience with a client that doesn't read its results is over.
+func (s *stream) feed(messages []*messageproxyv1.OutgoingMessage, patience time.Duration) (left []*messageproxyv1.OutgoingMessage) {
 	for len(messages) > 0 {
-		n := s.waitForRoom(len(messages))
+		n := s.waitForRoom(len(messages), patience)
+		if n == 0 {
+			return messages
+		}
 		deadline := time.Now().Add(s.service.cfg.Timeout)
 		for piece := messages[:n]; len(piece) > 0; {
 			chunk := piece[:min(chunkMessages, len(piece))]
@@ -91,15 +93,29 @@ func (s *stream) feed(messages []*messageproxyv1.OutgoingMessage) {
 		}
 		messages = messages[n:]
 	}
+	return nil
 }
 
-// waitForRoom waits until the window has room and takes it for up to n messages.
-// When the stream is cut everything is answered at once, so there is room for it.
-func (s *stream) waitForRoom(n int) int {
+// waitForRoom waits until the window has room and takes it for up to n messages; 0
+// says that there was none for as long as patience. When the stream is cut everything
+// is answered at once, so there is room for it.
+func (s *stream) waitForRoom(n int, patience time.Duration) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	limit := s.service.cfg.MaxOutstandingMessages
+	impatient := false
+	if s.outstanding >= limit && patience < forever {
+		defer time.AfterFunc(patience, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			impatient = true
+			s.changed.Signal()
+		}).Stop()
+	}
 	for s.outstanding >= limit && !s.cutting {
+		if impatient {
+			return 0
+		}
 		s.changed.Wait()
 	}
 	if !s.cutting {

@@ -22,7 +22,8 @@ type Config struct {
 	// result before the server stops reading the stream. Default 1,000.
 	MaxOutstandingMessages int
 	// MaxOutstandingBytes is how many bytes of messages of all streams the producer
-	// may hold. A message counts with its key, value and headers and what it takes
+	// may hold, and how many of the large requests of all streams wait for that. A
+	// message counts with its key, value and headers and what it takes
 	// to keep track of it, some hundred bytes. One that is larger than the whole
 	// budget gets through alone. Default 256 MiB.
 	MaxOutstandingBytes int64
@@ -63,6 +64,7 @@ type Service struct {
 	producer broker.Producer
 	cfg      Config
 	budget   *budget
+	requests requestBytes
 	results  counters
 	// cutOff is closed when a drain has no more time.
 	cutOff chan struct{}
@@ -84,6 +86,7 @@ func NewService(producer broker.Producer, cfg Config) *Service {
 		producer: producer,
 		cfg:      cfg,
 		budget:   newBudget(cfg.MaxOutstandingBytes),
+		requests: requestBytes{limit: cfg.MaxOutstandingBytes},
 		cutOff:   make(chan struct{}),
 		streams:  make(map[*stream]struct{}),
 		empty:    make(chan struct{}),
@@ -185,6 +188,8 @@ type Stats struct {
 	// it, and not yet called back.
 	OutstandingMessages int
 	OutstandingBytes    int64
+	// LargeRequestBytes is the size of the large requests that are in hand.
+	LargeRequestBytes int64
 	// Stored, Failed and UnknownOutcome count results since the start, those of
 	// cancelled streams included.
 	Stored, Failed, UnknownOutcome int64
@@ -202,6 +207,7 @@ func (s *Service) Stats() Stats {
 		Failed:         s.results.failed.Load(),
 		UnknownOutcome: s.results.unknown.Load(),
 	}
+	stats.LargeRequestBytes = s.requests.used.Load()
 	stats.OutstandingMessages, stats.OutstandingBytes = s.budget.inUse()
 	return stats
 }

@@ -34,26 +34,34 @@ type ProducePieces = iter.Seq[[]*messageproxyv1.OutgoingMessage]
 // messages: those of a large one are decoded when their turn comes, some thousands
 // at a time. All of them can be decoded, or none is returned.
 func ReceivePieces(stream grpc.ServerStream) (ProducePieces, error) {
+	all, _, err := ReceiveSizedPieces(stream)
+	return all, err
+}
+
+// ReceiveSizedPieces is ReceivePieces, and says how many bytes the request had.
+func ReceiveSizedPieces(stream grpc.ServerStream) (all ProducePieces, bytes int, err error) {
 	p := pieces{}
 	if err := stream.RecvMsg(&p); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if p.err != nil {
-		return nil, &DecodeError{Err: p.err}
+		return nil, 0, &DecodeError{Err: p.err}
 	}
-	return p.all, nil
+	return p.all, p.bytes, nil
 }
 
 // pieces is a message to grpc-go's codec, as frame is.
 type pieces struct {
 	first []*messageproxyv1.OutgoingMessage // the whole request, if it has few parts
 	rest  [][]byte
+	bytes int
 	err   error
 }
 
 // Unmarshal decodes a request of few parts; of another one it keeps a copy, once it
 // has seen that all of it can be decoded.
 func (p *pieces) Unmarshal(data []byte) error {
+	p.bytes = len(data)
 	if len(data) > smallRequest {
 		if p.rest, p.err = split(data, pieceParts); p.err != nil {
 			return nil
