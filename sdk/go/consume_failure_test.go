@@ -6,9 +6,11 @@ import (
 	"errors"
 	"log/slog"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -105,6 +107,19 @@ func TestAPanicIsAFailureWithItsStack(t *testing.T) {
 		require.True(t, ok)
 		assert.Contains(t, string(failure.Stack), "TestAPanicIsAFailureWithItsStack")
 		require.ErrorIs(t, err, errBad)
+		require.ErrorContains(t, err, "the handler panicked: "+errBad.Error())
+		assert.NotContains(t, err.Error(), "\n", "the stack is in its field")
+	})
+}
+
+func TestAPanicsTextIsALine(t *testing.T) {
+	value := strings.Repeat("many\nlines \xff", 1000)
+	bubble(t, func(t *testing.T, server *messageproxytest.Server, client *messageproxy.Client) {
+		add(server, "k", 1)
+		err := <-consume(t, client, func(context.Context, *messageproxy.Message) error { panic(value) }).done
+		assert.NotContains(t, err.Error(), "\n")
+		assert.Less(t, len(err.Error()), 1000)
+		assert.True(t, utf8.ValidString(err.Error()))
 	})
 }
 
@@ -152,8 +167,21 @@ func TestAFailureHandlerDecides(t *testing.T) {
 		"panic": {
 			func(context.Context, *messageproxy.Message, error) error { panic("oh") },
 			func(t *testing.T, err error) {
-				_, ok := errors.AsType[*messageproxy.PanicError](err)
+				failure, ok := errors.AsType[*messageproxy.PanicError](err)
 				require.True(t, ok)
+				require.Equal(t, "oh", failure.Value)
+				require.ErrorContains(t, err, "the FailureHandler panicked: oh; it was called because the handler failed 5 times")
+				require.ErrorIs(t, err, errBad)
+				require.NotContains(t, err.Error(), "\n")
+			},
+		},
+		"the handler's own panic": {
+			func(_ context.Context, _ *messageproxy.Message, err error) error {
+				return &messageproxy.PanicError{Value: err}
+			},
+			func(t *testing.T, err error) {
+				require.ErrorContains(t, err, "the handler panicked: "+errBad.Error())
+				require.NotContains(t, err.Error(), "FailureHandler")
 			},
 		},
 	} {

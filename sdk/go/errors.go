@@ -1,6 +1,7 @@
 package messageproxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -148,17 +149,29 @@ func (e *Error) Is(target error) bool {
 	return ok && code == e.Code
 }
 
-// PanicError is the error of a handler that panicked.
+// PanicError is the error of a handler, or of a FailureHandler, that panicked.
 type PanicError struct {
-	// Value is what the handler panicked with.
+	// Value is what it panicked with.
 	Value any
-	// Stack is the stack of the panic.
+	// Stack is the stack of the panic, as runtime/debug.Stack has it. It is in no
+	// error's text; the logger (WithLogger) gets it.
 	Stack []byte
+	who   string // theHandler or theFailureHandler
 }
 
-// Error says what the handler panicked with, and where.
+// Error says who panicked, and with what, in a line.
 func (e *PanicError) Error() string {
-	return fmt.Sprintf("the handler panicked: %v\n%s", e.Value, e.Stack)
+	return fmt.Sprintf("%s panicked: %s", cmp.Or(e.who, theHandler), shorten(fmt.Sprint(e.Value)))
+}
+
+// shorten makes a text of any kind fit in a line.
+func shorten(text string) string {
+	const longest = 500
+	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
+	if len(text) > longest {
+		text = strings.ToValidUTF8(text[:longest], "") + "…"
+	}
+	return text
 }
 
 // Unwrap returns the value of the panic if it is an error, else nil.

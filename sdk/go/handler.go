@@ -3,6 +3,7 @@ package messageproxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime/debug"
 	"time"
 )
@@ -80,15 +81,14 @@ func (c *consumer) handle(t task) (verdict, error) {
 	started := time.Now()
 	retry := backoff{min: c.config.minRetryBackoff, max: c.config.maxRetryBackoff}
 	for attempt := 1; ; attempt++ {
-		err := call(t.partition.ctx, t.message, c.handler)
+		err := call(t.partition.ctx, theHandler, t.message, c.handler)
 		if err == nil {
 			return handled, nil
 		}
 		if t.partition.ctx.Err() != nil {
 			return dropped, nil
 		}
-		c.client.config.logger.Warn("a handler failed", "subscription", c.subscription.name, "topic", t.message.Topic,
-			"partition", t.message.Partition, "message_id", t.id, "attempt", attempt, "error", err)
+		c.logFailure("a handler failed", t, err, "attempt", attempt)
 		wait := retry.next()
 		if attempt == c.config.attempts || !c.mayRetry(t.partition.session, time.Since(started)+wait) {
 			return c.failedForGood(t, attempt, err)
@@ -108,25 +108,52 @@ func (c *consumer) mayRetry(s *session, after time.Duration) bool {
 }
 
 // failedForGood does what the options say.
-func (c *consumer) failedForGood(t task, attempts int, err error) (verdict, error) {
+func (c *consumer) failedForGood(t task, attempts int, cause error) (verdict, error) {
 	if c.config.onFailure == nil {
-		return failed, &HandlerError{Message: t.message, Attempts: attempts, Err: err}
+		return failed, &HandlerError{Message: t.message, Attempts: attempts, Err: cause}
 	}
-	decide := func(ctx context.Context, m *Message) error { return c.config.onFailure(ctx, m, err) }
-	if err := call(t.partition.ctx, t.message, decide); err != nil {
+	decide := func(ctx context.Context, m *Message) error { return c.config.onFailure(ctx, m, cause) }
+	if err := call(t.partition.ctx, theFailureHandler, t.message, decide); err != nil {
+		c.logFailure("the FailureHandler failed", t, err)
 		if t.partition.ctx.Err() != nil {
 			return dropped, nil
 		}
-		return failed, err
+		return failed, failureHandlerError(t, attempts, cause, err)
 	}
 	return handled, nil
 }
 
-// call calls a handler and makes an error of its panic.
-func call(ctx context.Context, m *Message, handler func(context.Context, *Message) error) (err error) {
+// failureHandlerError is what Consume returns of what a FailureHandler has returned:
+// that, or what there is to know about its panic.
+func failureHandlerError(t task, attempts int, cause, err error) error {
+	panicked, ok := errors.AsType[*PanicError](err)
+	if !ok || panicked.who != theFailureHandler {
+		return err
+	}
+	return fmt.Errorf("%w; it was called because %w", panicked, &HandlerError{Message: t.message, Attempts: attempts, Err: cause})
+}
+
+// logFailure logs an error of the application's, with its stack if it is a panic.
+func (c *consumer) logFailure(what string, t task, err error, args ...any) {
+	args = append(args, "subscription", c.subscription.name, "topic", t.message.Topic,
+		"partition", t.message.Partition, "message_id", t.id, "error", err)
+	if panicked, ok := errors.AsType[*PanicError](err); ok {
+		args = append(args, "stack", string(panicked.Stack))
+	}
+	c.client.config.logger.Warn(what, args...)
+}
+
+// Who may panic.
+const (
+	theHandler        = "the handler"
+	theFailureHandler = "the FailureHandler"
+)
+
+// call calls somebody's handler and makes an error of its panic.
+func call(ctx context.Context, who string, m *Message, handler func(context.Context, *Message) error) (err error) {
 	defer func() {
 		if value := recover(); value != nil {
-			err = &PanicError{Value: value, Stack: debug.Stack()}
+			err = &PanicError{Value: value, Stack: debug.Stack(), who: who}
 		}
 	}()
 	return handler(ctx, m)
