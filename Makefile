@@ -26,6 +26,10 @@ test: setup ## Run every test of every module (MODULES="api broker": those alone
 setup: ## Install what the tests need, Docker and the Kafka image included
 	tools/setup
 
+.PHONY: sim
+sim: ## Attack the proxy in virtual time (PLANS=2000, TIME=1h, RACE=1, REPLAY=plan: see tools/sim)
+	tools/sim
+
 .PHONY: bench-smoke
 bench-smoke: ## Run every benchmark once
 	$(GO) test -tags synctests -run '^$$' -bench . -benchtime 1x $(filter-out ./integration/...,$(PACKAGES))

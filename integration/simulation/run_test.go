@@ -25,28 +25,41 @@ func scripts(t *testing.T) []string {
 func TestScripts(t *testing.T) {
 	for _, file := range scripts(t) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".plan"), func(t *testing.T) {
+			t.Parallel()
 			text, err := os.ReadFile(file)
 			require.NoError(t, err)
 			plan, err := Parse(string(text))
 			require.NoError(t, err)
-			start := time.Now()
-			result := Run(t, plan)
-			t.Logf("%v in %v; %d messages, %d deliveries; %v", result.Took, time.Since(start).Round(time.Millisecond),
-				result.Messages, result.Deliveries, result.Faults)
-			if os.Getenv("SIMULATION_HISTORY") != "" {
-				Print(os.Stderr, result.History)
+			seen := make(map[string]int)
+			for n := range *scriptTimes {
+				runScript(t, plan, seen)
+				require.False(t, t.Failed(), "time %d of %d", n+1, *scriptTimes)
 			}
 			for line := range strings.Lines(string(text)) {
 				if kind, ok := strings.CutPrefix(strings.TrimSpace(line), "# expect "); ok {
-					assert.Positive(t, result.Faults[kind], "%q took place", kind)
+					assert.Positive(t, seen[kind], "%q took place", kind)
 				}
 			}
-			assert.Positive(t, result.Messages)
-			assert.Positive(t, result.Deliveries)
-			for _, v := range result.Violations {
-				t.Errorf("%s: %s", v.Rule, v.Problem)
-				Print(t.Output(), v.Events)
-			}
 		})
+	}
+}
+
+// runScript carries out a script once, and adds to what took place.
+func runScript(t *testing.T, plan Plan, seen map[string]int) {
+	start := time.Now()
+	result := Run(t, plan)
+	t.Logf("%v in %v; %d messages, %d deliveries; %v", result.Took, time.Since(start).Round(time.Millisecond),
+		result.Messages, result.Deliveries, result.Faults)
+	if os.Getenv("SIMULATION_HISTORY") != "" {
+		Print(os.Stderr, result.History)
+	}
+	for kind, n := range coverage(result) {
+		seen[kind] += n
+	}
+	assert.Positive(t, result.Messages)
+	assert.Positive(t, result.Deliveries)
+	for _, v := range result.Violations {
+		t.Errorf("%s: %s", v.Rule, v.Problem)
+		Print(t.Output(), v.Events)
 	}
 }

@@ -21,8 +21,10 @@ var (
 	firstPlan = flag.Int("sim.first", 0, "the number of the first plan; default: others each time")
 	outFolder = flag.String("sim.out", "", "a folder for plans that fail, their histories, and the plans under way")
 	replay    = flag.String("sim.replay", "", "a plan, as a file, that TestReplay carries out")
-	times     = flag.Int("sim.times", 100, "how often TestReplay does that at most: scheduling is random")
-	shrinking = flag.Duration("sim.shrink", 30*time.Second, "for how long a failing plan is made smaller")
+	// scriptTimes is small enough for every day; mended bugs may need more to come back.
+	scriptTimes = flag.Int("sim.scripts", 3, "how often TestScripts carries out each script of testdata: scheduling is random")
+	times       = flag.Int("sim.times", 100, "how often TestReplay does that at most: scheduling is random")
+	shrinking   = flag.Duration("sim.shrink", 30*time.Second, "for how long a failing plan is made smaller")
 )
 
 // enoughPlans is how many plans are enough for every kind of fault to occur.
