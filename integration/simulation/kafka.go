@@ -34,6 +34,7 @@ type kafkaCluster struct {
 	// generations counts how often each topic was created.
 	generations map[string]int
 	positions   map[positionKey]int64 // as last recorded
+	reads       int                   // how often positions were recorded
 }
 
 type positionKey struct {
@@ -174,14 +175,28 @@ func (k *kafkaCluster) readAllPositions() {
 	}
 }
 
-// readPositions records the positions of a subscription that have changed.
+// readPositions records the positions of a subscription that have changed. It reads
+// them again if others were recorded meanwhile, for they may be newer than its own.
 func (k *kafkaCluster) readPositions(subscription string) {
-	info := k.cluster.GroupInfo(subscription)
+	for k.recordPositions(subscription) {
+	}
+}
+
+// recordPositions answers true if it has to be called again.
+func (k *kafkaCluster) recordPositions(subscription string) (again bool) {
+	k.mu.Lock()
+	reads := k.reads
+	k.mu.Unlock()
+	info := k.cluster.GroupInfo(subscription) // not under mu, for Kafka itself may wait for that
 	if info == nil {
-		return
+		return false
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.reads != reads {
+		return true
+	}
+	k.reads++
 	for topic, partitions := range info.Commits {
 		for number, commit := range partitions {
 			key := positionKey{subscription, history.Partition{Topic: k.nameLocked(topic), Number: number}}
@@ -192,6 +207,20 @@ func (k *kafkaCluster) readPositions(subscription string) {
 			k.world.recorder.Record(history.PositionRead{Subscription: subscription, Partition: key.partition, Position: commit.Offset})
 		}
 	}
+	return false
+}
+
+// openTransactions says which partitions have one: what is behind it can't be read.
+func (k *kafkaCluster) openTransactions() []string {
+	var open []string
+	for _, topic := range k.topics() {
+		for _, p := range k.cluster.PartitionInfos(topic) {
+			if p.LastStableOffset < p.HighWatermark {
+				open = append(open, fmt.Sprintf("a transaction is open in %s/%d", topic, p.Partition))
+			}
+		}
+	}
+	return open
 }
 
 // groups says who Kafka thinks has which partitions.
