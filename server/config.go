@@ -106,6 +106,11 @@ type ProduceConfig struct {
 	// MaxMessageBytes is the largest message (key, value and headers) that is
 	// accepted. Default 16 MiB; at least 1, at most 1 GiB.
 	MaxMessageBytes int
+
+	// MaxRequestBytes is the largest request, of both sides, that is received; twice
+	// MaxMessageBytes always is. A larger one ends its stream. Default 64 MiB; at
+	// least 1, at most 2 GiB.
+	MaxRequestBytes int
 }
 
 const (
@@ -134,6 +139,7 @@ func DefaultConfig() Config {
 			MaxOutstandingBytes:    256 * mib,
 			Timeout:                30 * time.Second,
 			MaxMessageBytes:        16 * mib,
+			MaxRequestBytes:        64 * mib,
 		},
 		MaxStreams:   10_000,
 		DrainTimeout: 30 * time.Second,
@@ -213,6 +219,7 @@ func (v *validator) validateConsume(c ConsumeConfig) {
 func (v *validator) validateProduce(c ProduceConfig) {
 	v.number("Produce.MaxOutstandingMessages", int64(c.MaxOutstandingMessages), 1, math.MaxInt32)
 	v.number("Produce.MaxMessageBytes", int64(c.MaxMessageBytes), 1, gib)
+	v.number("Produce.MaxRequestBytes", int64(c.MaxRequestBytes), 1, math.MaxInt32)
 	v.number("Produce.MaxOutstandingBytes", c.MaxOutstandingBytes, 1, math.MaxInt64)
 	if c.MaxOutstandingBytes < int64(c.MaxMessageBytes) {
 		v.contradiction("Produce.MaxOutstandingBytes", c.MaxOutstandingBytes, "must not be less than", "Produce.MaxMessageBytes")

@@ -32,6 +32,9 @@ func TestValidateNamesTheFieldAndWhatIsAllowed(t *testing.T) {
 		{"Produce.MaxOutstandingBytes", "Produce.MaxMessageBytes", "must not be less", func(c *Config) { c.Produce.MaxOutstandingBytes = int64(c.Produce.MaxMessageBytes) - 1 }},
 		{"Produce.Timeout", "", "at least 1s", func(c *Config) { c.Produce.Timeout = 0 }},
 		{"Produce.MaxMessageBytes", "", "at least 1", func(c *Config) { c.Produce.MaxMessageBytes = 0 }},
+		{"Produce.MaxRequestBytes", "", "at least 1", func(c *Config) { c.Produce.MaxRequestBytes = 0 }},
+		{"Consume.MaxSubscriptions", "", "at least 1", func(c *Config) { c.Consume.MaxSubscriptions = 0 }},
+		{"MaxStreams", "", "at least 1", func(c *Config) { c.MaxStreams = 0 }},
 		{"DrainTimeout", "", "more than 0", func(c *Config) { c.DrainTimeout = 0 }},
 	}
 	for _, test := range tests {
@@ -57,7 +60,7 @@ func TestValidateFindsEverything(t *testing.T) {
 	for _, e := range FieldErrors((Config{}).Validate()) {
 		fields[e.Field] = true
 	}
-	require.Len(t, fields, 14, "every figure of the zero Config: %v", fields)
+	require.Len(t, fields, 17, "every figure of the zero Config: %v", fields)
 	require.Nil(t, FieldErrors(nil))
 	require.Nil(t, FieldErrors(errDown))
 }

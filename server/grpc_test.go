@@ -80,7 +80,7 @@ func TestReceiveLimitIsWellAboveTheMessageLimit(t *testing.T) {
 	for maxMessage, want := range map[int]int{
 		1: 64 * mib, 16 * mib: 64 * mib, 32*mib + 1: 64*mib + 2, gib: math.MaxInt32,
 	} {
-		require.Equal(t, want, receiveLimit(maxMessage), "%d", maxMessage)
+		require.Equal(t, want, receiveLimit(ProduceConfig{MaxMessageBytes: maxMessage, MaxRequestBytes: 64 * mib}), "%d", maxMessage)
 	}
 }
 

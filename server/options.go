@@ -27,8 +27,6 @@ const (
 	// connectionWindow is how much of a connection may be on its way. It costs nothing:
 	// what comes counts against its stream.
 	connectionWindow = 16 * mib
-	// minReceiveBytes is the least that the receive limit is.
-	minReceiveBytes = 64 * mib
 )
 
 // serverOptions are the options of the gRPC server, whose streams that are not the
@@ -39,7 +37,7 @@ func serverOptions(auxiliary context.Context, streams *streamLimit, cfg Config) 
 		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(connectionWindow),
 		grpc.MaxConcurrentStreams(uint32(cfg.MaxStreams)),
-		grpc.MaxRecvMsgSize(receiveLimit(cfg.Produce.MaxMessageBytes)),
+		grpc.MaxRecvMsgSize(receiveLimit(cfg.Produce)),
 		// What is in the broker is delivered, whatever its size.
 		grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
@@ -54,6 +52,6 @@ func serverOptions(auxiliary context.Context, streams *streamLimit, cfg Config) 
 
 // receiveLimit is well above the largest message that is accepted, so that one
 // that is too large gets its own answer instead of ending the stream.
-func receiveLimit(maxMessageBytes int) int {
-	return int(min(max(minReceiveBytes, 2*int64(maxMessageBytes)), math.MaxInt32))
+func receiveLimit(cfg ProduceConfig) int {
+	return int(min(max(int64(cfg.MaxRequestBytes), 2*int64(cfg.MaxMessageBytes)), math.MaxInt32))
 }

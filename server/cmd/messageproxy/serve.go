@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -47,6 +48,7 @@ func (p program) serve(ctx context.Context, s config.Settings) error {
 		return errNoBrokers
 	}
 	log := p.newLogger(s.Log)
+	limitMemory(log, os.ReadFile)
 	ctx, release := untilSignal(ctx, log)
 	defer release()
 	return serveKafka(ctx, s, log, func(net.Addr) {})

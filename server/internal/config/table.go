@@ -162,6 +162,10 @@ var produceSettings = []Setting{
 		Flag: "max-message-bytes", Key: "produce.max_message_bytes", Commands: both, field: "Produce.MaxMessageBytes",
 		Usage: "the largest message that is accepted: key, value and headers",
 		in:    func(s *Settings) value { return sizeValue[int]{&s.Server.Produce.MaxMessageBytes} },
+	}, {
+		Flag: "max-request-bytes", Key: "produce.max_request_bytes", Commands: both, field: "Produce.MaxRequestBytes",
+		Usage: "the largest request that is received; twice --max-message-bytes always is",
+		in:    func(s *Settings) value { return sizeValue[int]{&s.Server.Produce.MaxRequestBytes} },
 	},
 }
 

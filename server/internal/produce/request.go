@@ -15,7 +15,7 @@ import (
 // receive limit each would take 64 GiB.
 
 // largeRequest is from how many bytes on a request counts as large.
-const largeRequest = 512 << 10
+const largeRequest = 320 << 10
 
 // readGrace is how much longer than Config.Timeout, when the broker has answered for
 // sure, a large request waits for its client to read results.
