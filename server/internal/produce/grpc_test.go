@@ -300,33 +300,3 @@ func TestP2DeafClientOverGRPCEndsWithItsConnection(t *testing.T) {
 		assert.Positive(t, <-sent)
 	})
 }
-
-// panicking is a producer with a bug that one message shows.
-type panicking struct{ *fakeProducer }
-
-func (p panicking) ProduceAsync(m *broker.OutgoingMessage, done func(broker.MessageReceipt, error)) {
-	if m.Topic == "bug" {
-		panic("a bug")
-	}
-	p.fakeProducer.ProduceAsync(m, done)
-}
-
-// A panic while a request is processed ends its stream, and nothing else.
-func TestAPanicInTheReaderEndsItsStreamAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		conn := dial(t, NewService(panicking{storing()}, Config{}).Handle)
-		stream, neighbour := produce(t, conn), produce(t, conn)
-		require.NoError(t, stream.Send(&messageproxyv1.ProduceRequest{
-			Messages: append(outgoing(1, 2), &messageproxyv1.OutgoingMessage{Topic: "bug"}),
-		}))
-		_, st := receiveUntilEnd(stream.Recv)
-		require.Equal(t, codes.Internal, st.Code())
-		require.Len(t, st.Details(), 1)
-
-		require.NoError(t, neighbour.Send(&messageproxyv1.ProduceRequest{Messages: outgoing(1, 2)}))
-		require.NoError(t, neighbour.CloseSend())
-		responses, st := receiveUntilEnd(neighbour.Recv)
-		require.Nil(t, st)
-		require.NotEmpty(t, responses)
-	})
-}

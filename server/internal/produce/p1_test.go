@@ -1,8 +1,11 @@
 package produce
 
 import (
+	"bytes"
+	"log/slog"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -77,6 +80,34 @@ func TestP1CancelledStreamsMessagesAreStillGivenToTheBroker(t *testing.T) {
 		assert.Zero(t, stats.OutstandingBytes)
 		assert.Zero(t, stats.Streams)
 	})
+}
+
+// While the broker is away, a request of many windows doesn't keep the handler of a
+// client that has gone for hours.
+func TestP1CancelledStreamDoesNotWaitForABrokerThatIsAway(t *testing.T) {
+	const messages = 50_000
+	for name, limit := range map[string]int64{"by the window": 0, "by the budget": 10_000} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				producer := new(fakeProducer)
+				var log bytes.Buffer
+				cfg := Config{MaxOutstandingMessages: 1000, MaxOutstandingBytes: limit, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+				service := NewService(producer, cfg)
+				stream := open(t, service)
+				stream.send(outgoing(1, messages)...)
+				begin := time.Now()
+				stream.cancel()
+				<-stream.ended
+				require.LessOrEqual(t, time.Since(begin), 65*time.Second, "twice the produce timeout, and some")
+				producer.store(-1)
+				stats := service.Stats()
+				assert.EqualValues(t, messages, stats.Stored+stats.Failed+stats.UnknownOutcome)
+				assert.Zero(t, stats.OutstandingBytes)
+				assert.Zero(t, stats.OutstandingMessages)
+				assert.Contains(t, log.String(), "messages of a client that has gone were not stored")
+			})
+		})
+	}
 }
 
 // Results that were made and never sent don't keep the rest of the request from

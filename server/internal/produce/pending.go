@@ -27,6 +27,8 @@ type pending struct {
 	bytes int64
 
 	answered bool
+	// back: the producer has called back.
+	back bool
 	// deadline is when the message is answered if the producer hasn't.
 	deadline time.Time
 	// earlier and later are its neighbours in stream.unanswered.
@@ -38,24 +40,42 @@ type pending struct {
 }
 
 // done is the producer's callback. It doesn't block: the stream's lock is never
-// held across I/O.
+// held across I/O. Called again it does nothing.
 func (p *pending) done(receipt broker.MessageReceipt, err error) {
 	s := p.stream
-	s.service.budget.release(p.bytes)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if p.back {
+		return
+	}
+	p.back = true
+	s.service.budget.release(p.bytes)
 	p.message = broker.OutgoingMessage{} // others of its allocation may live on for long
 	if p.answered {
 		return // the deadline, or the drain's end, has been faster
 	}
 	s.unanswered.remove(p)
+	p.conclude(receipt, err)
+	s.answerLocked(p)
+}
+
+// conclude makes the result. A panic, for example of an error's own method, must not
+// end the goroutine, which is the producer's.
+func (p *pending) conclude(receipt broker.MessageReceipt, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			p.stream.service.logPanic("a result could not be made", value)
+			p.fail(producerError(errPanic))
+		}
+	}()
 	if err != nil {
 		p.fail(producerError(err))
 	} else {
 		p.succeed(receipt)
 	}
-	s.answerLocked(p)
 }
+
+var errPanic = errors.New("it failed in a way that nobody expected; the server's log says how")
 
 func (p *pending) succeed(receipt broker.MessageReceipt) {
 	p.receipt.MessageId = wire.Text(receipt.ID)

@@ -2,8 +2,6 @@ package produce
 
 import (
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"time"
 
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
@@ -20,8 +18,7 @@ const chunkMessages = 32
 func (s *stream) read() {
 	defer func() {
 		if p := recover(); p != nil {
-			s.service.cfg.Logger.Error("reading a stream failed: please report this",
-				"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			s.service.logPanic("reading a stream failed", p)
 			s.endReading(wire.Status(wire.NewError(messageproxyv1.ErrorCode_ERROR_CODE_INTERNAL, true,
 				"the server failed to read a request; what has no result may be stored or may not")))
 			s.finish()
@@ -129,6 +126,10 @@ func (s *stream) waitForRoom(n int, patience time.Duration) int {
 // get their bytes by deadline fail.
 func (s *stream) feedChunk(messages []*messageproxyv1.OutgoingMessage, deadline time.Time) {
 	chunk, valid, bytes := s.prepare(messages)
+	if s.isDropping() {
+		s.drop(chunk)
+		return
+	}
 	if s.service.budget.tryAcquire(valid, bytes) {
 		s.hand(chunk)
 		return
@@ -141,6 +142,25 @@ func (s *stream) feedChunk(messages []*messageproxyv1.OutgoingMessage, deadline 
 			}
 		}
 		s.hand(chunk[i : i+1])
+	}
+}
+
+func (s *stream) isDropping() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dropping
+}
+
+// drop answers messages that nobody asks after any more.
+func (s *stream) drop(chunk []pending) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range chunk {
+		if p := &chunk[i]; p.bytes > 0 {
+			p.refuse(shuttingDown())
+			s.dropped++
+		}
+		s.answerLocked(&chunk[i])
 	}
 }
 
@@ -195,7 +215,19 @@ func (s *stream) hand(chunk []pending) {
 	s.register(chunk)
 	for i := range chunk {
 		if p := &chunk[i]; p.bytes > 0 {
-			s.service.producer.ProduceAsync(&p.message, p.done)
+			s.give(p)
 		}
 	}
+}
+
+// give gives a message to the producer. If that panics, the message has an unknown
+// outcome, and nothing else comes of it.
+func (s *stream) give(p *pending) {
+	defer func() {
+		if value := recover(); value != nil {
+			s.service.logPanic("the broker's producer panicked", value)
+			p.done(broker.MessageReceipt{}, errPanic)
+		}
+	}()
+	s.service.producer.ProduceAsync(&p.message, p.done)
 }

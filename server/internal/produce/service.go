@@ -2,7 +2,9 @@ package produce
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -102,8 +104,14 @@ func (s *Service) Handle(client Stream) error {
 		return st.end(shuttingDown())
 	}
 	defer s.remove(st)
+	defer st.letGo()
 	go st.read() // ends when Recv fails, which it does at the latest when Handle has returned
 	return st.write()
+}
+
+// logPanic logs what recover has returned.
+func (s *Service) logPanic(what string, value any) {
+	s.cfg.Logger.Error(what+": please report this", "panic", fmt.Sprint(value), "stack", string(debug.Stack()))
 }
 
 // Drain refuses new streams, stops reading, and ends each stream with

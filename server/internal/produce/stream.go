@@ -53,6 +53,10 @@ type stream struct {
 	cutting bool
 	// abandoned: nobody wants the results.
 	abandoned bool
+	// dropping: abandoned, and cutting what the producer has not taken yet; dropped is
+	// how many messages that were.
+	dropping bool
+	dropped  int
 	// over: the writer has ended, or will after what it is sending.
 	over bool
 }
@@ -94,6 +98,9 @@ func (s *stream) register(chunk []pending) {
 		if s.cutting && p.bytes > 0 {
 			s.service.budget.release(p.bytes)
 			p.refuse(shuttingDown())
+			if s.dropping {
+				s.dropped++
+			}
 		}
 		if p.bytes == 0 {
 			s.answerLocked(p)

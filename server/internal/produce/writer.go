@@ -1,6 +1,8 @@
 package produce
 
 import (
+	"time"
+
 	"google.golang.org/grpc/status"
 
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
@@ -96,7 +98,9 @@ func resultBytes(r *messageproxyv1.ProduceResult) int {
 
 // abandon drops the results, those to come too, and waits until the reader has
 // given the producer what it has in hand. The reader gets no more: Recv fails
-// once the stream's context has ended or the handler has returned.
+// once the stream's context has ended or the handler has returned. What the producer
+// has no room for within Config.Timeout is dropped: while the broker is away, a window
+// takes that long, and a request can have a thousand windows.
 func (s *stream) abandon() {
 	s.mu.Lock()
 	s.abandoned = true
@@ -104,9 +108,37 @@ func (s *stream) abandon() {
 	s.results, s.sending = nil, 0
 	s.changed.Signal()
 	s.mu.Unlock()
+	defer time.AfterFunc(s.service.cfg.Timeout, s.dropRest).Stop()
 	for !s.stop() {
 		<-s.wake
 	}
+	s.logDropped()
+}
+
+// dropRest has the reader give nothing more to the producer.
+func (s *stream) dropRest() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cutting, s.dropping = true, true
+	s.changed.Signal()
+}
+
+func (s *stream) logDropped() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dropped > 0 {
+		s.service.cfg.Logger.Warn("messages of a client that has gone were not stored: the broker did not take them in time",
+			"messages", s.dropped, "timeout", s.service.cfg.Timeout)
+	}
+}
+
+// letGo lets go of the reader, when the handler returns: if the writer has panicked, it
+// would wait for results to be sent.
+func (s *stream) letGo() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.abandoned, s.over, s.cutting, s.dropping = true, true, true, true
+	s.changed.Signal()
 }
 
 // stop ends the stream if the reader has nothing in hand.
