@@ -121,6 +121,9 @@ func (c *consumer) failTopic(topic string, why error) {
 }
 
 func (c *consumer) failTopicLocked(topic string, why error) {
+	for _, p := range c.partitions {
+		p.topicGone = p.topicGone || p.id.Topic == topic
+	}
 	c.failLocked(&broker.Error{
 		Code: broker.CodeTopicNotFound, Topic: topic, Partition: broker.AnyPartition,
 		Message: "the topic is gone, or is another one now; subscribe again once it exists", Err: why,

@@ -188,7 +188,7 @@ func (c *consumer) fetchTroubleLocked(f *failure, topic string, partition int32,
 		return nil
 	}
 	if now.Sub(f.last) > fades {
-		*f = failure{}
+		c.endFailureLocked(f)
 		return nil
 	}
 	lasted := f.last.Sub(f.since)
@@ -203,6 +203,13 @@ func (c *consumer) fetchTroubleLocked(f *failure, topic string, partition int32,
 		return nil
 	}
 	return asRetryable(mapError(f.err, topic, partition))
+}
+
+// endFailureLocked forgets a failure, and commits what may have had to wait.
+func (c *consumer) endFailureLocked(f *failure) {
+	*f = failure{}
+	c.commits.moved = true
+	c.scheduleCommitLocked()
 }
 
 func isTopicGone(err error) bool {

@@ -43,6 +43,10 @@ type partition struct {
 
 	// note is the metadata of the partition's commits.
 	note string
+	// foreign: the committed position is of another topic of the same name.
+	foreign bool
+	// topicGone: the topic doesn't exist any more, or is another one.
+	topicGone bool
 	// writeStart: the position must be made durable although nothing is ACKed.
 	writeStart bool
 	// commitFailed: a commit of this partition failed, and none succeeded since.
@@ -78,9 +82,11 @@ func (p *partition) outstanding() int {
 
 func (p *partition) isHeldBack() bool { return p.pauses&pausedByWindow != 0 }
 
-// needsCommit: the position moved since it was last made durable.
+// needsCommit: the position moved since it was last made durable. While the topic may
+// be gone nothing is committed, since it could be for another topic of the same name.
 func (p *partition) needsCommit() bool {
-	return p.tracker != nil && (p.writeStart || p.tracker.Position() > p.tracker.Durable())
+	return p.tracker != nil && !p.topicGone && !isTopicGone(p.failure.err) &&
+		(p.writeStart || p.tracker.Position() > p.tracker.Durable())
 }
 
 // pauses are the reasons why a partition isn't fetched.

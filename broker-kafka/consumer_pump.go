@@ -178,7 +178,7 @@ func (c *consumer) receiveFetchError(p *partition, err error) bool {
 	switch {
 	case err == nil:
 		if p.failure.err != nil {
-			p.failure = failure{}
+			c.endFailureLocked(&p.failure)
 			c.reviewTroubleLocked(time.Now())
 		}
 		return true

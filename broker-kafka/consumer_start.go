@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/messageproxy/messageproxy/broker"
@@ -28,6 +26,11 @@ import (
 // says whether the partition is new. Positions without a note were written by a
 // subscription that began with StartEarliest, or by a tool, and a partition
 // beside them is read from the oldest message: rather too much than too little.
+//
+// Kafka keeps positions by the topic's name, and takes a commit for one topic that
+// comes when another of that name was created. So commits also say which topic they
+// are of. A position of another topic is none; but the subscription is older than
+// the topic, and begins at its oldest message.
 
 // startRetryPause is how long to wait before asking Kafka again where to begin.
 const startRetryPause = 500 * time.Millisecond
@@ -37,11 +40,11 @@ const startRetryPause = 500 * time.Millisecond
 // client calls again for the partitions that are left, and they begin where they
 // were to begin before.
 func (c *consumer) startPositions(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	notes, written, err := c.resolveFresh(ctx, c.fresh(offsets), offsets)
+	began, written, err := c.resolveFresh(ctx, c.fresh(offsets), offsets)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.flush(ctx, c.begin(offsets, notes, written)); err != nil {
+	if err := c.flush(ctx, c.begin(offsets, began, written)); err != nil {
 		return nil, err
 	}
 	c.tellAssigned(offsets)
@@ -81,7 +84,7 @@ func (c *consumer) fresh(offsets map[string]map[int32]kgo.Offset) map[string][]i
 			p := c.partitions[broker.TopicPartition{Topic: topic, Partition: number}]
 			if p != nil && p.tracker != nil {
 				partitions[number] = kgo.NewOffset().At(p.next)
-			} else if offset.EpochOffset().Offset < 0 {
+			} else if offset.EpochOffset().Offset < 0 || p != nil && p.foreign {
 				fresh[topic] = append(fresh[topic], number)
 			}
 		}
@@ -94,7 +97,7 @@ type partitionSet map[broker.TopicPartition]struct{}
 
 // begin gives the partitions their trackers. It returns those that have to be
 // written down first.
-func (c *consumer) begin(offsets map[string]map[int32]kgo.Offset, notes map[string]string, written partitionSet) (write []*partition) {
+func (c *consumer) begin(offsets map[string]map[int32]kgo.Offset, began map[string]int32, written partitionSet) (write []*partition) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for topic, partitions := range offsets {
@@ -106,7 +109,8 @@ func (c *consumer) begin(offsets map[string]map[int32]kgo.Offset, notes map[stri
 			}
 			if p.tracker == nil {
 				start := offset.EpochOffset()
-				p.tracker, p.next, p.note = prefix.New(start.Offset), start.Offset, notes[topic]
+				p.tracker, p.next = prefix.New(start.Offset), start.Offset
+				p.note = note{topic: p.topic, began: began[topic]}.String()
 				p.epochs.add(start.Offset, start.Epoch)
 				_, p.writeStart = written[id]
 			}
@@ -119,13 +123,13 @@ func (c *consumer) begin(offsets map[string]map[int32]kgo.Offset, notes map[stri
 }
 
 // resolveFresh puts the starting positions of the fresh partitions into offsets.
-// It returns the notes for the topics' commits, and the partitions whose start
-// has to be written down.
-func (c *consumer) resolveFresh(ctx context.Context, fresh map[string][]int32, offsets map[string]map[int32]kgo.Offset) (map[string]string, partitionSet, error) {
-	notes, earliest, latest := make(map[string]string), fresh, map[string][]int32(nil)
+// It returns what is to be noted with the topics' commits, and the partitions whose
+// start has to be written down.
+func (c *consumer) resolveFresh(ctx context.Context, fresh map[string][]int32, offsets map[string]map[int32]kgo.Offset) (map[string]int32, partitionSet, error) {
+	began, earliest, latest := map[string]int32(nil), fresh, map[string][]int32(nil)
 	if c.opts.Start == broker.StartLatest {
 		var err error
-		if notes, earliest, latest, err = c.divideFresh(ctx, fresh, offsets); err != nil {
+		if began, earliest, latest, err = c.divideFresh(ctx, fresh, offsets); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -146,12 +150,13 @@ func (c *consumer) resolveFresh(ctx context.Context, fresh map[string][]int32, o
 			}
 		}
 	}
-	return notes, written, nil
+	return began, written, nil
 }
 
 // divideFresh divides partitions without a position into those that begin at the
-// oldest message and those that begin at the end.
-func (c *consumer) divideFresh(ctx context.Context, fresh map[string][]int32, offsets map[string]map[int32]kgo.Offset) (notes map[string]string, earliest, latest map[string][]int32, err error) {
+// oldest message and those that begin at the end. It also returns with how many
+// partitions the subscription began.
+func (c *consumer) divideFresh(ctx context.Context, fresh map[string][]int32, offsets map[string]map[int32]kgo.Offset) (began map[string]int32, earliest, latest map[string][]int32, err error) {
 	counts, err := c.countPartitions(ctx, offsets)
 	if err != nil {
 		return nil, nil, nil, err
@@ -160,39 +165,48 @@ func (c *consumer) divideFresh(ctx context.Context, fresh map[string][]int32, of
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	notes, earliest, latest = make(map[string]string), make(map[string][]int32), make(map[string][]int32)
+	began, earliest, latest = make(map[string]int32), make(map[string][]int32), make(map[string][]int32)
 	for topic := range offsets {
-		began := counts[topic] // with how many partitions the subscription began
+		began[topic] = counts[topic]
 		if known, ok := committed[topic]; ok {
-			began = known
-		}
-		if began > 0 {
-			notes[topic] = startNote(began)
+			began[topic] = known
 		}
 		for _, number := range fresh[topic] {
-			if number < began {
+			if number < began[topic] {
 				latest[topic] = append(latest[topic], number)
 			} else {
 				earliest[topic] = append(earliest[topic], number)
 			}
 		}
 	}
-	return notes, earliest, latest, nil
+	return began, earliest, latest, nil
 }
 
-const startNotePrefix = "messageproxy: began at the latest with partitions="
-
-func startNote(partitions int32) string {
-	return startNotePrefix + strconv.Itoa(int(partitions))
-}
-
-func parseStartNote(note string) (partitions int32, ok bool) {
-	digits, ok := strings.CutPrefix(note, startNotePrefix)
-	if !ok {
-		return 0, false
+// onOffsetsFetched is called by the client before startPositions, with the answer
+// that the committed positions are from.
+func (c *consumer) onOffsetsFetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range resp.Groups {
+		for j := range resp.Groups[i].Topics {
+			t := &resp.Groups[i].Topics[j]
+			name := c.nameOf(t)
+			for k := range t.Partitions {
+				id := broker.TopicPartition{Topic: name, Partition: t.Partitions[k].Partition}
+				if p := c.partitions[id]; p != nil {
+					p.foreign = noteOf(&t.Partitions[k]).isForeign(p.topic)
+				}
+			}
+		}
 	}
-	n, err := strconv.ParseInt(digits, 10, 32)
-	return int32(n), err == nil && n > 0
+	return nil
+}
+
+func (c *consumer) nameOf(t *kmsg.OffsetFetchResponseGroupTopic) string {
+	if t.Topic == "" {
+		return c.topicNames[t.TopicID]
+	}
+	return t.Topic
 }
 
 // countPartitions asks how many partitions the topics have.
@@ -244,12 +258,8 @@ func (c *consumer) committedNotes(ctx context.Context, counts map[string]int32) 
 		}
 		for i := range resp.Groups[0].Topics {
 			t := &resp.Groups[0].Topics[i]
-			name := t.Topic
-			if name == "" {
-				name = c.topicNames[t.TopicID]
-			}
 			for j := range t.Partitions {
-				if err := noteCommitted(began, name, &t.Partitions[j]); err != nil {
+				if err := c.noteCommitted(began, c.nameOf(t), &t.Partitions[j]); err != nil {
 					return err
 				}
 			}
@@ -259,19 +269,18 @@ func (c *consumer) committedNotes(ctx context.Context, counts map[string]int32) 
 	return began, err
 }
 
-func noteCommitted(began map[string]int32, topic string, p *kmsg.OffsetFetchResponseGroupTopicPartition) error {
+func (c *consumer) noteCommitted(began map[string]int32, topic string, p *kmsg.OffsetFetchResponseGroupTopicPartition) error {
 	if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
 		return err
 	}
 	if p.Offset < 0 {
 		return nil
 	}
-	note := ""
-	if p.Metadata != nil {
-		note = *p.Metadata
+	n := noteOf(p)
+	if n.isForeign(c.topicIDs[topic]) {
+		n.began = 0
 	}
-	n, _ := parseStartNote(note)
-	began[topic] = max(began[topic], n)
+	began[topic] = max(began[topic], n.began)
 	return nil
 }
 
