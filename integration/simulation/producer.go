@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 
@@ -105,6 +106,7 @@ type bareProducer struct {
 	cancel   context.CancelFunc
 	requests *queue[*messageproxyv1.ProduceRequest]
 	deaf     chan struct{} // closed: it doesn't read any more
+	opened   atomic.Bool   // it has a stream
 	done     chan struct{}
 
 	sequence uint64
@@ -168,6 +170,7 @@ func (p *bareProducer) run() {
 	if err != nil {
 		return
 	}
+	p.opened.Store(true)
 	received := make(chan struct{})
 	go func() {
 		defer close(received)

@@ -108,8 +108,8 @@ const lastMessages = 2
 // in each partition, so that a partition that has fallen silent shows.
 func (w *world) produceLast() {
 	for _, p := range w.allProducers() {
-		if bare, ok := p.(*bareProducer); ok && bare.isDeaf {
-			p.end(Cancel)
+		if bare, ok := p.(*bareProducer); ok && (bare.isDeaf || !bare.opened.Load()) {
+			p.end(Cancel) // it will never end by itself, or has never begun
 		}
 		p.end(HalfClose)
 	}
@@ -180,7 +180,7 @@ func (w *world) unsettled() []string {
 		return []string{err.Error()}
 	}
 	w.kafka.readAllPositions()
-	var behind []string
+	behind := w.kafka.openTransactions()
 	for _, s := range w.plan.Subscriptions {
 		for p, end := range ends {
 			if !slices.Contains(s.Topics, w.kafka.plainName(p.Topic)) {
