@@ -49,6 +49,10 @@ func (t *Tap) ReadTopics(ctx context.Context, client *kgo.Client, topics ...stri
 	return err
 }
 
+// Created says that a topic has been created, with this UUID: as ReadTopics learns
+// it, for who knows without asking.
+func (t *Tap) Created(topic string, id [16]byte) { t.topics.name(topic, id) }
+
 // topicNow is what brokers say about a topic at this moment.
 type topicNow struct {
 	name    string
