@@ -94,7 +94,7 @@ func (r *runner) carryOut(t *testing.T, number, worker int) {
 		r.begins(number)
 	}
 	defer r.announce(worker, plan)()
-	result := Run(t, plan)
+	result := runGuarded(t, plan)
 	seen := coverage(result)
 	r.mu.Lock()
 	r.report.add(result, seen)
@@ -107,6 +107,24 @@ func (r *runner) carryOut(t *testing.T, number, worker int) {
 	if r.fails != nil && !r.fails(f) {
 		r.stop()
 	}
+}
+
+// runGuarded carries out a plan. If its test fails, because of a data race or because
+// the world can't be made, that is a violation too, and the other plans go on.
+func runGuarded(t *testing.T, plan Plan) (result Result) {
+	ended, returned := make(chan struct{}), false
+	go func() {
+		defer close(ended)
+		result = Run(t, plan)
+		returned = true
+	}()
+	<-ended
+	if !returned { // a test that fails ends its goroutine
+		result.Violations = append(result.Violations, history.Violation{
+			Rule: "simulation-fails", Problem: "the output says why: a data race, if it says nothing else of this plan",
+		})
+	}
+	return result
 }
 
 // announce leaves a note of a plan that is under way, for the case that it takes the

@@ -35,7 +35,7 @@ func (s *shrinker) fails(plan Plan) bool {
 		if time.Now().After(s.deadline) {
 			return false
 		}
-		result := Run(s.t, plan)
+		result := runGuarded(s.t, plan)
 		for _, rule := range rulesOf(result.Violations) {
 			if slices.Contains(s.rules, rule) {
 				s.smallest = failure{s.smallest.number, plan, result.Violations, result.History}

@@ -75,7 +75,7 @@ func TestReplay(t *testing.T) {
 	plan, err := Parse(string(text))
 	require.NoError(t, err)
 	for n := range *times {
-		result := Run(t, plan)
+		result := runGuarded(t, plan)
 		if len(result.Violations) > 0 {
 			f := failure{number: n + 1, plan: plan, violations: result.Violations, entries: result.History}
 			f.write(*outFolder)

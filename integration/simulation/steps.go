@@ -141,16 +141,20 @@ func (k *kafkaCluster) moveLeader(a MoveLeader) {
 }
 
 func (k *kafkaCluster) moveCoordinators(times int) {
+	k.rehash()
+	k.world.wg.Go(func() {
+		for range times - 1 {
+			if !sleep(k.world.over, time.Second) {
+				return
+			}
+			k.rehash()
+		}
+	})
+}
+
+func (k *kafkaCluster) rehash() {
 	k.world.faults.add("move-coordinators", 1)
 	k.cluster.RehashCoordinators()
-	if times > 1 {
-		timer := time.AfterFunc(time.Second, func() {
-			if k.world.over.Err() == nil {
-				k.moveCoordinators(times - 1)
-			}
-		})
-		k.world.after(0, func() { timer.Stop() })
-	}
 }
 
 // kick throws the members of a proxy out of a group, by their assigned clients:
@@ -226,7 +230,6 @@ func (k *kafkaCluster) recreate(a Recreate) {
 				_ = k.create(t.Name, t.Partitions, t.Compacted)
 			}
 		}
-		k.readTopics()
 	})
 }
 
