@@ -114,8 +114,8 @@ var kafkaConsumerMutants = []Mutant{
 		Caught: []string{"never-delivered"},
 		Edits: []Edit{{
 			kafka + "consumer_start.go",
-			"\t\t\tif number < began {\n",
-			"\t\t\tif true || number < began {\n",
+			"\t\t\tif number < began[topic] {\n",
+			"\t\t\tif true || number < began[topic] {\n",
 		}},
 	},
 	{

@@ -73,8 +73,8 @@ var produceMutants = []Mutant{
 		Caught: []string{"read-but-not-stored"},
 		Edits: []Edit{{
 			produce + "reader.go",
-			"\t\tif p := &chunk[i]; p.bytes > 0 {\n",
-			"\t\tif p := &chunk[i]; p.bytes > 0 && s.client.Context().Err() == nil {\n",
+			"\t\tif p := &chunk[i]; p.bytes > 0 {\n\t\t\ts.give(p)\n",
+			"\t\tif p := &chunk[i]; p.bytes > 0 && s.client.Context().Err() == nil {\n\t\t\ts.give(p)\n",
 		}},
 	},
 	{
