@@ -63,7 +63,6 @@ func newKafkaCluster(w *world) *kafkaCluster {
 	k.client, err = kgo.NewClient(kgo.SeedBrokers(k.addresses...), kgo.Dialer(k.dialer("operator")), kgo.DisableClientMetrics())
 	require.NoError(w.t, err)
 	k.admin = kadm.NewClient(k.client)
-	k.readTopics()
 	k.observe()
 	watchSessions(k)
 	return k
@@ -97,6 +96,7 @@ func (k *kafkaCluster) create(topic string, partitions int, compacted bool) erro
 	if err := k.cluster.CreateTopic(topic, int32(max(partitions, 1)), configs); err != nil {
 		return err
 	}
+	k.world.tap.Created(topic, k.cluster.TopicInfo(topic).TopicID)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.generations[topic]++
@@ -121,13 +121,6 @@ func (k *kafkaCluster) name(topic string) string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.nameLocked(topic)
-}
-
-// readTopics tells the tap which incarnations there are now.
-func (k *kafkaCluster) readTopics() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	_ = k.world.tap.ReadTopics(ctx, k.client, k.topics()...) // what it doesn't learn now it learns from messages
 }
 
 // topics are those that exist.

@@ -219,7 +219,7 @@ func (k *kafkaCluster) recreate(a Recreate) {
 		return
 	}
 	k.world.faults.add("recreate", 1)
-	k.readPositions(a.Topic)
+	k.readAllPositions()
 	k.world.recorder.Record(history.Deleted{Topic: k.name(a.Topic)})
 	if k.cluster.DeleteTopic(a.Topic) != nil {
 		return
