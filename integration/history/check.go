@@ -121,4 +121,5 @@ func (c *checker) stepServer(i int) {
 func (c *checker) finish() {
 	c.finishProduce()
 	c.finishLiveness()
+	c.checkCalm()
 }

@@ -283,6 +283,17 @@ type Deleted struct{ Topic string }
 // Healed says that nothing disturbs the proxy any more: no fault from here on.
 type Healed struct{}
 
+// Calm says that from here on nothing disturbs servers and the broker, until
+// Disturbed says that something does. Clients may do what they like. Then less is
+// forgiven: what was done isn't done again, and nothing fails.
+type Calm struct {
+	// ProduceTimeout is how long the broker, which may be slow, has for a message.
+	ProduceTimeout time.Duration
+}
+
+// Disturbed says that servers or the broker are about to be disturbed.
+type Disturbed struct{}
+
 // Expected says that from here to the end of the history a subscription has clients
 // that ACK what they get, so that everything in these partitions must be done with
 // when the history has settled. Without any Expected, that is so of every subscription
@@ -327,5 +338,7 @@ func (PositionRead) isEvent()  {}
 func (Expired) isEvent()       {}
 func (Deleted) isEvent()       {}
 func (Healed) isEvent()        {}
+func (Calm) isEvent()          {}
+func (Disturbed) isEvent()     {}
 func (Expected) isEvent()      {}
 func (Log) isEvent()           {}

@@ -114,6 +114,10 @@ var verbs = map[string]func(*phrase) history.Event{
 	},
 	"delete": func(w *phrase) history.Event { return history.Deleted{Topic: w.next()} },
 	"heal":   func(*phrase) history.Event { return history.Healed{} },
+	"calm": func(w *phrase) history.Event {
+		return history.Calm{ProduceTimeout: w.duration(w.next())}
+	},
+	"disturb": func(*phrase) history.Event { return history.Disturbed{} },
 	"finish": func(w *phrase) history.Event {
 		return history.Expected{Subscription: w.next(), Partitions: w.partitions()}
 	},
