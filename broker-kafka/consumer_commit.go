@@ -3,10 +3,8 @@ package kafka
 import (
 	"context"
 	"errors"
-	"io"
 	"math"
 	"net"
-	"syscall"
 	"time"
 
 	"github.com/messageproxy/messageproxy/broker"
@@ -31,12 +29,13 @@ import (
 //
 // A commit whose answer didn't come may still be carried out later, and would
 // then take back the position of one that was sent after it. The client gives up
-// on an answer after 10 s, with the connection. If the broker closed the
-// connection, nothing more comes of what was sent on it. Otherwise the outcome is
-// made certain: the consumer joins the group again, which begins a new
-// generation, and whatever is left of the old one is refused. Only then comes the
-// next commit. (A consumer that leaves has no need to: Kafka refuses what comes
-// from a member that left.)
+// on an answer after 10 s, with the connection. That a connection was closed says
+// no more: whatever stands between here and the broker may have closed it, with
+// the request on its way, and the broker itself carries out what it has read. So
+// the outcome is made certain: the consumer joins the group again, which begins a
+// new generation, and whatever is left of the old one is refused. Only then comes
+// the next commit. (A consumer that leaves has no need to: Kafka refuses what
+// comes from a member that left.)
 
 // commits is the schedule of commits, and what became of them. The consumer's mu
 // guards it.
@@ -273,6 +272,9 @@ func (c *consumer) commitFailedLocked(b *commitBatch, err *broker.Error) {
 	if s.failedSince.IsZero() {
 		s.failedSince = b.begun
 	}
+	if isTopicGone(err) { // then it fails for ever, and a start is not written down
+		c.noteTopicFailureLocked(err.Topic, err)
+	}
 	c.retryCommitLocked()
 	c.log.Debug("a commit failed", "error", err)
 }
@@ -363,11 +365,8 @@ func mayComeLater(err error) bool {
 	if _, ok := errors.AsType[*notSentError](err); ok {
 		return false
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-		return false
-	}
-	// The broker closed the connection.
-	return !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET)
+	op, ok := errors.AsType[*net.OpError](err)
+	return !ok || op.Op != "dial"
 }
 
 // coordinator returns the node that holds the group's positions.

@@ -215,6 +215,34 @@ func TestLateCommitTakesNothingBack(t *testing.T) {
 	})
 }
 
+// The same when the connection breaks instead: whatever closed it may have sent the
+// commit on.
+func TestLateCommitOfABrokenConnectionTakesNothingBack(t *testing.T) {
+	inBubble(t, 1, func(e *env) {
+		e.produce(0, 0, 10)
+		broken := make(chan *kmsg.OffsetCommitRequest, 1)
+		e.cluster.ControlKey(int16(kmsg.OffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			broken <- cloneCommit(req.(*kmsg.OffsetCommitRequest))
+			return nil, errReset, true // closes the connection
+		})
+		c := e.open()
+		c.pollMessages(0, 10)
+		c.ack(0, 0, 1, 2)
+		c.pollFor(DefaultCommitInterval + time.Millisecond)
+		lost := <-broken
+		c.ack(0, 3, 4)
+		c.pollFor(3 * DefaultCommitInterval)
+		require.EqualValues(e, 5, e.committed(0))
+		assert.Empty(e, eventsOf[broker.EventAckTrouble](c), "it was short")
+		assert.Empty(e, eventsOf[broker.EventLost](c), "the partition stays")
+
+		resp, err := lost.RequestWith(e.Context(), e.client)
+		require.NoError(e, err)
+		assert.Equal(e, kerr.IllegalGeneration.Code, resp.Topics[0].Partitions[0].ErrorCode)
+		assert.EqualValues(e, 5, e.committed(0))
+	})
+}
+
 func TestUnknownMemberRejoins(t *testing.T) {
 	inBubble(t, 1, func(e *env) {
 		e.produce(0, 0, 10)
