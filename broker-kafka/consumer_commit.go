@@ -275,6 +275,9 @@ func (c *consumer) commitFailedLocked(b *commitBatch, err *broker.Error) {
 	if isTopicGone(err) { // then it fails for ever, and a start is not written down
 		c.noteTopicFailureLocked(err.Topic, err)
 	}
+	if isTopicGone(err) { // then it fails for ever, and a start is not written down
+		c.noteTopicFailureLocked(err.Topic, err)
+	}
 	c.retryCommitLocked()
 	c.log.Debug("a commit failed", "error", err)
 }

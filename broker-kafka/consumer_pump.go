@@ -157,11 +157,21 @@ func (c *consumer) receiveClientError(topic string, err error) bool {
 		c.failLocked(mapError(err, topic, broker.AnyPartition))
 		return false
 	}
+	c.noteTopicFailureLocked(topic, err)
+	return false
+}
+
+func (c *consumer) noteTopicFailure(topic string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.noteTopicFailureLocked(topic, err)
+}
+
+func (c *consumer) noteTopicFailureLocked(topic string, err error) {
 	if c.topicFailures[topic] == nil {
 		c.topicFailures[topic] = new(failure)
 	}
 	c.topicFailures[topic].note(err, time.Now())
-	return false
 }
 
 // receiveFetchError handles the error of a partition's fetch; nil is success.

@@ -231,7 +231,7 @@ func (c *consumer) countPartitions(ctx context.Context, topics map[string]map[in
 		for i := range resp.Topics {
 			t := &resp.Topics[i]
 			if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
-				return err
+				return &topicError{*t.Topic, err}
 			}
 			counts[*t.Topic] = max(counts[*t.Topic], int32(len(t.Partitions)))
 		}
@@ -271,7 +271,7 @@ func (c *consumer) committedNotes(ctx context.Context, counts map[string]int32) 
 
 func (c *consumer) noteCommitted(began map[string]int32, topic string, p *kmsg.OffsetFetchResponseGroupTopicPartition) error {
 	if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-		return err
+		return &topicError{topic, err}
 	}
 	if p.Offset < 0 {
 		return nil
@@ -341,7 +341,7 @@ func takeListed(resp *kmsg.ListOffsetsResponse, listed map[broker.TopicPartition
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
 			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return fmt.Errorf("asking for an end of the log of %s/%d: %w", t.Topic, p.Partition, err)
+				return &topicError{t.Topic, fmt.Errorf("asking for an end of the log of partition %d: %w", p.Partition, err)}
 			}
 			if p.Offset < 0 {
 				return fmt.Errorf("Kafka knows no end of the log of %s/%d", t.Topic, p.Partition)
@@ -352,8 +352,18 @@ func takeListed(resp *kmsg.ListOffsetsResponse, listed map[broker.TopicPartition
 	return nil
 }
 
+// topicError is Kafka's error for one topic of a question.
+type topicError struct {
+	topic string
+	err   error
+}
+
+func (e *topicError) Error() string { return fmt.Sprintf("topic %q: %v", e.topic, e.err) }
+func (e *topicError) Unwrap() error { return e.err }
+
 // ask repeats a question until it is answered or ctx ends. What keeps it from
-// being answered is the monitor's to report.
+// being answered is the monitor's to report: if it is that a topic is gone, or
+// another one of its name is there, it never will be.
 func (c *consumer) ask(ctx context.Context, question func() error) error {
 	timer := time.NewTimer(startRetryPause)
 	defer timer.Stop()
@@ -361,6 +371,9 @@ func (c *consumer) ask(ctx context.Context, question func() error) error {
 		err := question()
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if about, ok := errors.AsType[*topicError](err); ok && isTopicGone(err) {
+			c.noteTopicFailure(about.topic, err)
 		}
 		c.log.Debug("Kafka doesn't say where to begin; asking again", "error", err)
 		timer.Reset(startRetryPause)

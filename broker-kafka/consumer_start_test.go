@@ -57,6 +57,43 @@ func TestStartLatestWaitsUntilItIsWrittenDown(t *testing.T) {
 	})
 }
 
+// The topic becomes another one while the consumer asks where to begin, or writes
+// that down: that will never succeed for the old one.
+func TestTopicThatIsCreatedAgainWhileItStarts(t *testing.T) {
+	for name, at := range map[string]kmsg.Key{"while it asks": kmsg.Metadata, "while it writes that down": kmsg.OffsetCommit} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, 1, func(e *env) {
+				e.produce(0, 0, 10)
+				started, recreated := false, false
+				e.cluster.ControlKey(int16(kmsg.OffsetFetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+					started = true // the client has its assignment, and asks for positions
+					return nil, nil, false
+				})
+				e.cluster.ControlKey(int16(at), func(kmsg.Request) (kmsg.Response, error, bool) {
+					if started && !recreated {
+						recreated = true
+						assert.NoError(e, e.cluster.DeleteTopic(testTopic))
+						assert.NoError(e, e.cluster.CreateTopic(testTopic, 1, nil))
+					}
+					return nil, nil, false
+				})
+				c := e.open(fromLatest)
+				begin := time.Now()
+				c.pollUntil("it fails for good", func() bool { return c.err != nil && !broker.IsRetryable(c.err) })
+				assert.Less(e, time.Since(begin), 10*time.Second)
+				require.ErrorIs(e, c.err, broker.CodeTopicNotFound)
+				c.close()
+
+				c = e.open(fromLatest)
+				c.pollUntil("it is assigned", func() bool { return len(c.assigned) == 1 })
+				e.client.PurgeTopicsFromClient(testTopic)
+				e.produce(0, 10, 3)
+				c.pollMessages(0, 3)
+			})
+		})
+	}
+}
+
 func TestPartitionsAddedLaterBeginAtTheEarliest(t *testing.T) {
 	inBubble(t, 2, func(e *env) {
 		e.produce(0, 0, 10)
