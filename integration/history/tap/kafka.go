@@ -2,6 +2,7 @@ package tap
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -33,12 +34,29 @@ func (t *Tap) ReadPositions(ctx context.Context, admin *kadm.Client, subscriptio
 	var events []history.Event
 	for _, o := range offsets.Sorted() {
 		if o.At >= 0 {
-			p := history.Partition{Topic: t.topics.latest(o.Topic), Number: o.Partition}
+			name := t.topics.latest(o.Topic)
+			if id, ok := notedTopic(o.Metadata); ok {
+				name = t.topics.name(o.Topic, id)
+			}
+			p := history.Partition{Topic: name, Number: o.Partition}
 			events = append(events, history.PositionRead{Subscription: subscription, Partition: p, Position: o.At})
 		}
 	}
 	t.recorder.Record(events...)
 	return nil
+}
+
+// notedTopic returns the UUID of the topic that a position is noted to be of. Kafka
+// knows positions by the topic's name, and has those of a topic that was deleted for
+// a while.
+func notedTopic(note string) (id topicID, ok bool) {
+	_, text, _ := strings.Cut(note, "topic=")
+	text, _, _ = strings.Cut(text, ";")
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || len(raw) != len(id) {
+		return id, false
+	}
+	return topicID(raw), true
 }
 
 // ReadTopics learns which incarnation of the topics is the present one, and must be

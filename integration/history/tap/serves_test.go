@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -36,4 +37,20 @@ func TestStreamsAreOfTheServerAtTheOtherEnd(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []string{"one", "two"}, servers)
+}
+
+// Kafka knows positions by the topic's name, whichever topic they are of.
+func TestPositionsAreOfTheTopicTheyAreNotedFor(t *testing.T) {
+	s := newScene(t, loopback())
+	defer s.stop()
+	require.NoError(t, s.tap.ReadTopics(t.Context(), s.kafka, topic))
+	var at kadm.Offsets
+	at.Add(kadm.Offset{Topic: topic, At: 5, LeaderEpoch: -1, Metadata: "somebody's"})
+	at.Add(kadm.Offset{Topic: topic, Partition: 1, At: 6, LeaderEpoch: -1, Metadata: "messageproxy: topic=AQEBAQEBAQEBAQEBAQEBAQ"})
+	require.NoError(t, s.admin.CommitAllOffsets(t.Context(), subscription, at))
+	require.NoError(t, s.tap.ReadPositions(t.Context(), s.admin, subscription))
+	assert.Equal(t, []history.PositionRead{
+		{Subscription: subscription, Partition: on(0), Position: 5},
+		{Subscription: subscription, Partition: history.Partition{Topic: topic + "#2", Number: 1}, Position: 6},
+	}, of[history.PositionRead](s))
 }
