@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -54,6 +56,24 @@ func TestPositionsOfADeletedTopicAreNotCommittedInItsSuccessor(t *testing.T) {
 		assert.EqualValues(e, -1, e.committed(0), "not at the end either")
 		c = e.open(byName)
 		c.pollMessages(0, 3)
+	})
+}
+
+// That nothing can be committed for a topic that is gone is no trouble of its own.
+func TestCommitsOfADeletedTopicAreNoTrouble(t *testing.T) {
+	inBubble(t, 1, func(e *env) {
+		e.produce(0, 0, 10)
+		c := e.open(byName)
+		c.pollMessages(0, 10)
+		commits := e.cluster.Fault(kfake.Fault{
+			Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.UnknownTopicOrPartition, Count: -1,
+		})
+		c.ackAll(0)
+		commits.Wait(e.Context(), 1)
+		_, err := e.admin.DeleteTopic(e.Context(), testTopic)
+		require.NoError(e, err)
+		c.pollUntil("it fails for good", func() bool { return c.err != nil && !broker.IsRetryable(c.err) })
+		assert.Empty(e, eventsOf[broker.EventAckTrouble](c))
 	})
 }
 

@@ -276,10 +276,10 @@ var errCommitUnanswered = &broker.Error{
 	Message: "the Kafka broker doesn't answer; check that it runs, and the network",
 }
 
-// anyCommitFailedLocked: partitions that are gone don't count.
+// anyCommitFailedLocked: partitions that are gone, or may be, don't count.
 func (c *consumer) anyCommitFailedLocked() bool {
 	for _, p := range c.partitions {
-		if p.commitFailed {
+		if p.commitFailed && !p.mayBeGone() {
 			return true
 		}
 	}

@@ -85,9 +85,10 @@ func (p *partition) isHeldBack() bool { return p.pauses&pausedByWindow != 0 }
 // needsCommit: the position moved since it was last made durable. While the topic may
 // be gone nothing is committed, since it could be for another topic of the same name.
 func (p *partition) needsCommit() bool {
-	return p.tracker != nil && !p.topicGone && !isTopicGone(p.failure.err) &&
-		(p.writeStart || p.tracker.Position() > p.tracker.Durable())
+	return p.tracker != nil && !p.mayBeGone() && (p.writeStart || p.tracker.Position() > p.tracker.Durable())
 }
+
+func (p *partition) mayBeGone() bool { return p.topicGone || isTopicGone(p.failure.err) }
 
 // pauses are the reasons why a partition isn't fetched.
 type pauses uint8
