@@ -30,6 +30,7 @@ func (w *world) settle() {
 			return
 		}
 		time.Sleep(500 * time.Millisecond)
+		w.ensureHealthy() // one that was healthy may have been about to be thrown out
 	}
 	w.violate("settles", "%v after everything has healed, not every message is done with: %s; %s",
 		w.patience(), strings.Join(w.unsettled(), "; "), w.kafka.groups())
@@ -85,10 +86,17 @@ func (w *world) healClients() {
 			c.behave(Fast, 0)
 		}
 	}
+	w.ensureHealthy()
+}
+
+// ensureHealthy gives each subscription without one a client of its own that ACKs.
+func (w *world) ensureHealthy() {
 	for _, s := range w.plan.Subscriptions {
-		if !w.hasHealthy(s.Name) {
-			w.consume(Consume{Client: "healthy-" + s.Name, Subscription: s.Name, Again: true})
+		name := "healthy-" + s.Name
+		if own := w.consumers[name]; own != nil && !isClosed(own.finished()) || w.hasHealthy(s.Name) {
+			continue
 		}
+		w.consume(Consume{Client: name, Subscription: s.Name, Again: true})
 	}
 }
 
