@@ -3,6 +3,7 @@ package history
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -62,6 +63,7 @@ type message struct {
 	token     string
 	rank      int
 	logged    bool
+	namedAt   int // the entry that said its id first
 }
 
 // token is what a producer wrote into a message.
@@ -259,14 +261,14 @@ func (c *checker) name(i int, m *message, id string) {
 		return
 	}
 	if m.id != "" {
-		c.report(i, "id-changed", fmt.Sprintf("the message at %s has the id %q, and had %q", m, id, m.id), i)
+		c.report(i, "id-changed", fmt.Sprintf("the message at %s has the id %q, and had %q", m, id, m.id), evidence{m.namedAt, m}, evidence{i, m})
 		return
 	}
 	if other := c.messages[id]; other != nil {
-		c.report(i, "id-reused", fmt.Sprintf("the id %q is that of the message at %s, and of the one at %s", id, m, other), i)
+		c.report(i, "id-reused", fmt.Sprintf("the id %q is that of the message at %s, and of the one at %s", id, m, other), evidence{other.namedAt, other}, evidence{i, m})
 		return
 	}
-	m.id = id
+	m.id, m.namedAt = id, i
 	c.messages[id] = m
 }
 
@@ -280,25 +282,34 @@ func (p *partition) after(position int64) int {
 	return n
 }
 
-// report adds a violation that shows at entry i. The events that explain it are
-// given by index, or ready.
-func (c *checker) report(i int, rule, problem string, events ...any) {
+// evidence is an entry that explains a violation, and the message that it is about,
+// if it is about one.
+type evidence struct {
+	at int // never: no evidence
+	*message
+}
+
+func entry(i int) evidence { return evidence{at: i} }
+
+// inLog is the entry of what stands in the log in the end.
+const inLog = math.MaxInt
+
+func logged(m *message) evidence { return evidence{inLog, m} }
+
+// report adds a violation that shows at entry i.
+func (c *checker) report(i int, rule, problem string, explaining ...evidence) {
 	c.reported[rule]++
 	if c.reported[rule] > maxReported {
 		return
 	}
 	v := Violation{Rule: rule, Problem: problem, start: c.at(0), index: i}
-	for _, event := range events {
-		switch event := event.(type) {
-		case int:
-			if event >= 0 {
-				v.Events = append(v.Events, c.entries[event])
-			}
-		case Entry:
-			v.Events = append(v.Events, event)
+	explaining = slices.Clone(explaining)
+	slices.SortStableFunc(explaining, func(a, b evidence) int { return cmp.Compare(a.at, b.at) })
+	for k, x := range explaining {
+		if x.at != never && (k == 0 || x != explaining[k-1]) {
+			v.Events = append(v.Events, c.excerpt(x))
 		}
 	}
-	slices.SortStableFunc(v.Events, func(a, b Entry) int { return a.At.Compare(b.At) })
 	c.found = append(c.found, v)
 }
 

@@ -10,7 +10,7 @@ func (c *checker) fetched(i int, e Fetched) {
 		m := sh.partition.messageAt(&e.Messages[k])
 		c.name(i, m, e.Messages[k].ID)
 		if m.position <= sh.lastFetched {
-			c.reportOrder(i, sh, "fetched-out-of-order", fmt.Sprintf("server %s fetched %s after %d", e.Server, m, sh.lastFetched), m)
+			c.reportOrder(i, sh, "fetched-out-of-order", fmt.Sprintf("server %s fetched %s after %d", e.Server, m, sh.lastFetched), m, entry(sh.gainedAt))
 			continue
 		}
 		sh.lastFetched = m.position
@@ -27,7 +27,7 @@ func (c *checker) fetched(i int, e Fetched) {
 	if c.rules.PartitionWindow > 0 && len(sh.fetched) > limit && !sh.overfull {
 		sh.overfull = true
 		c.report(i, "partition-window", fmt.Sprintf("server %s has %d messages of %s from %d on that can't be durably ACKed: at most %d and one fetch of %d are allowed",
-			e.Server, len(sh.fetched), sh, sh.fetched[0].position, c.rules.PartitionWindow, c.rules.Overshoot), sh.gainedAt, i)
+			e.Server, len(sh.fetched), sh, sh.fetched[0].position, c.rules.PartitionWindow, c.rules.Overshoot), entry(sh.gainedAt), entry(i))
 	}
 }
 

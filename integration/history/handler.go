@@ -73,7 +73,7 @@ func (c *checker) handling(i int, e Handling) {
 	m := p.messageAt(&e.Message)
 	c.name(i, m, e.Message.ID)
 	if before, ok := x.running[p]; ok && !x.byKey {
-		c.report(i, "handlers-overlap", fmt.Sprintf("client %s handles %s while it handles %d", x.name, m, before.message.position), before.at, i)
+		c.report(i, "handlers-overlap", fmt.Sprintf("client %s handles %s while it handles %d", x.name, m, before.message.position), entry(before.at), entry(i))
 	}
 	x.running[p] = running{m, i}
 	if x.subscription != nil {
@@ -101,7 +101,7 @@ func (c *checker) checkHandlerOrder(i int, x *client, m *message) {
 	if len(x.deliveries[p]) > 0 {
 		last = x.began(x.deliveries[p][0])
 	}
-	c.report(i, "handled-out-of-order", fmt.Sprintf("client %s handles %s, which it wasn't delivered after what it handled last", x.name, m), last, i)
+	c.report(i, "handled-out-of-order", fmt.Sprintf("client %s handles %s, which it wasn't delivered after what it handled last", x.name, m), entry(last), entry(i))
 }
 
 func (c *checker) handled(i int, e Handled) {

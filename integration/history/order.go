@@ -7,7 +7,7 @@ func (c *checker) checkOrder(i int, sh *share, h *hold, messages []*message) {
 	for _, m := range messages {
 		switch {
 		case m.position <= h.last && (sh.group.exact || h.unacked > 0):
-			c.reportOrder(i, sh, "out-of-order", fmt.Sprintf("stream %s got %s after %d", h.stream.name, m, h.last), m, h.lastEntry())
+			c.reportOrder(i, sh, "out-of-order", fmt.Sprintf("stream %s got %s after %d", h.stream.name, m, h.last), m, h.lastDelivery())
 		case sh.group.exact:
 			c.checkWaiting(i, sh, h, m)
 			c.checkNext(i, sh, h, m)
@@ -18,11 +18,13 @@ func (c *checker) checkOrder(i int, sh *share, h *hold, messages []*message) {
 	}
 }
 
-func (h *hold) lastEntry() int {
+// lastDelivery is when the stream got the last message of the partition.
+func (h *hold) lastDelivery() evidence {
 	if len(h.messages) == 0 {
-		return never
+		return evidence{at: never}
 	}
-	return h.messages[len(h.messages)-1].at
+	x := h.messages[len(h.messages)-1]
+	return evidence{x.at, x.message}
 }
 
 // checkWaiting: what an ended stream left comes before anything newer.
@@ -34,7 +36,7 @@ func (c *checker) checkWaiting(i int, sh *share, h *hold, m *message) {
 		}
 		if !x.acked && x.position < m.position {
 			c.reportOrder(i, sh, "older-waits", fmt.Sprintf("stream %s got %s before %d, which stream %s had left without an ACK",
-				h.stream.name, m, x.position, x.hold.stream.name), m, x.at)
+				h.stream.name, m, x.position, x.hold.stream.name), m, evidence{x.at, x.message})
 		}
 		sh.waiting = sh.waiting[1:]
 	}
@@ -77,23 +79,17 @@ func (c *checker) checkGap(i int, sh *share, h *hold, m *message) {
 		x := p.log[n]
 		if x.position >= p.expiredBefore && !sh.reading.isAcked(x) {
 			c.reportOrder(i, sh, "skipped", fmt.Sprintf("stream %s got %s after %d, and %d is not done", h.stream.name, m, h.last, x.position),
-				m, h.lastEntry())
+				m, h.lastDelivery())
 			return
 		}
 	}
 }
 
 // reportOrder reports one problem an assignment.
-func (c *checker) reportOrder(i int, sh *share, rule, problem string, m *message, explaining ...int) {
+func (c *checker) reportOrder(i int, sh *share, rule, problem string, m *message, explaining ...evidence) {
 	if sh.reported {
 		return
 	}
 	sh.reported = true
-	var events []any
-	for _, k := range explaining {
-		if k >= 0 {
-			events = append(events, trimmedAround(c.entries[k], m))
-		}
-	}
-	c.report(i, rule, problem, append(events, trimmed(c.entries[i], m))...)
+	c.report(i, rule, problem, append(explaining, evidence{i, m})...)
 }

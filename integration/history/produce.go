@@ -58,13 +58,13 @@ func (c *checker) stepProduce(i int, event Event) {
 func (c *checker) answered(i int, s *producer, e Answered) {
 	sent := s.sent[e.Sequence]
 	if sent == nil {
-		c.report(i, "answered-unasked", fmt.Sprintf("stream %s got a result for %d, which it hadn't produced", s.name, e.Sequence), i)
+		c.report(i, "answered-unasked", fmt.Sprintf("stream %s got a result for %d, which it hadn't produced", s.name, e.Sequence), entry(i))
 		return
 	}
 	sent.answered++
 	if sent.answered > 1 {
 		c.report(i, "two-results", fmt.Sprintf("stream %s got %d results for %d (%q)", s.name, sent.answered, e.Sequence, sent.token),
-			sent.at, sent.answer, i)
+			entry(sent.at), entry(sent.answer), entry(i))
 		return
 	}
 	sent.answer = i
@@ -83,7 +83,7 @@ func (c *checker) answeredFailed(i int, sent *sending) {
 	t.failed++
 	if len(t.messages) > t.produced-t.failed {
 		m := t.messages[0]
-		c.report(i, "failed-but-stored", fmt.Sprintf("%q was answered failed, and is stored at %s", sent.token, m), sent.at, i, c.logEntry(m))
+		c.report(i, "failed-but-stored", fmt.Sprintf("%q was answered failed, and is stored at %s", sent.token, m), entry(sent.at), entry(i), logged(m))
 		t.failed--
 	}
 }
@@ -93,7 +93,7 @@ func (c *checker) answeredStored(i int, s *producer, sent *sending, e Answered) 
 	if e.Position >= 0 {
 		if last, ok := s.answered[e.Partition]; ok && e.Position <= last.position {
 			c.report(i, "produced-out-of-order", fmt.Sprintf("stream %s was told of position %d after %d", s.name, e.Position, last.position),
-				last.index, i)
+				entry(last.index), entry(i))
 		}
 		s.answered[e.Partition] = answer{e.Position, i}
 	}
@@ -101,7 +101,7 @@ func (c *checker) answeredStored(i int, s *producer, sent *sending, e Answered) 
 	if len(t.messages) == 0 {
 		if c.mustBeLogged(p, e.Position) {
 			c.report(i, "stored-missing", fmt.Sprintf("%q was answered stored in %s/%d, and is not in the log", sent.token, p.name.Topic, p.name.Number),
-				sent.at, i)
+				entry(sent.at), entry(i))
 		}
 		return
 	}
@@ -115,7 +115,7 @@ func (c *checker) answeredStored(i int, s *producer, sent *sending, e Answered) 
 	}
 	m := t.messages[0]
 	c.report(i, "receipt-wrong", fmt.Sprintf("%q was answered stored at %s/%d@%d, and is at %s", sent.token, p.name.Topic, p.name.Number, e.Position, m),
-		sent.at, i, c.logEntry(m))
+		entry(sent.at), entry(i), logged(m))
 }
 
 // mustBeLogged reports whether a message that was stored at a position, -1 if that
@@ -128,7 +128,7 @@ func (c *checker) finishProduce() {
 	for _, text := range slices.Sorted(maps.Keys(c.tokens)) {
 		if t := c.tokens[text]; text != "" && len(t.messages) > max(t.produced-t.failed, 1) {
 			c.report(len(c.entries)-1, "stored-twice", fmt.Sprintf("%q is stored at %s and at %s", text, t.messages[0], t.messages[1]),
-				t.producedAt, c.logEntry(t.messages[0]), c.logEntry(t.messages[1]))
+				entry(t.producedAt), logged(t.messages[0]), logged(t.messages[1]))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.producers)) {
@@ -143,7 +143,7 @@ func (c *checker) finishStream(s *producer) {
 		if sent.answer == never {
 			if s.whole {
 				c.report(s.endedAt, "no-result", fmt.Sprintf("stream %s ended in good order without a result for %d (%q)", s.name, sequence, sent.token),
-					sent.at, s.endedAt)
+					entry(sent.at), entry(s.endedAt))
 			}
 			continue
 		}
@@ -162,7 +162,7 @@ func (c *checker) finishStream(s *producer) {
 		if earlier, ok := last[p]; ok && position < earlier.position {
 			c.report(sent.answer, "produced-out-of-order", fmt.Sprintf("stream %s sent %q before %q, and they are stored at %d and %d of %s/%d",
 				s.name, earlier.token, sent.token, earlier.position, position, p.name.Topic, p.name.Number),
-				earlier.at, sent.at, sent.answer)
+				entry(earlier.at), entry(sent.at), entry(sent.answer))
 		}
 		last[p] = storedAt{position, sent.token, sent.at}
 	}
@@ -172,12 +172,4 @@ type storedAt struct {
 	position int64
 	token    string
 	at       int
-}
-
-// logEntry shows one message of the log, at the end of the history.
-func (c *checker) logEntry(m *message) Entry {
-	return Entry{
-		At:    c.at(len(c.entries) - 1),
-		Event: Log{Partition: m.partition.name, Compacted: m.partition.compacted, Messages: []Message{{ID: m.id, Position: m.position, Token: m.token}}},
-	}
 }

@@ -128,24 +128,24 @@ func (r *reading) firstUndone() *message {
 }
 
 // explain lists the entries that say what became of a message.
-func (r *reading) explain(m *message) []int {
+func (r *reading) explain(m *message) []evidence {
 	s := r.state(m)
-	return []int{int(s.delivered) - 1, int(s.acked) - 1, int(s.stray) - 1}
+	return []evidence{{int(s.delivered) - 1, m}, {int(s.acked) - 1, m}, {int(s.stray) - 1, m}}
 }
 
 // deliveryOf lists the entry of a message's last delivery.
-func (r *reading) deliveryOf(m *message) []int {
+func (r *reading) deliveryOf(m *message) []evidence {
 	if m == nil {
 		return nil
 	}
-	return []int{int(r.state(m).delivered) - 1}
+	return []evidence{{int(r.state(m).delivered) - 1, m}}
 }
 
 func (c *checker) positionRead(i int, e PositionRead) {
 	r := c.readingOf(c.subscriptionOf(e.Subscription), c.partitionOf(e.Partition))
 	name := fmt.Sprintf("the position of %s in %s/%d", e.Subscription, e.Partition.Topic, e.Partition.Number)
 	if r.positionAt != never && e.Position < r.position && r.changedAt < r.positionAt && !c.deleted[r.partition.name.Topic] {
-		c.report(i, "position-went-back", fmt.Sprintf("%s went back from %d to %d", name, r.position, e.Position), r.positionAt, i)
+		c.report(i, "position-went-back", fmt.Sprintf("%s went back from %d to %d", name, r.position, e.Position), entry(r.positionAt), entry(i))
 	}
 	c.positionsRead = true
 	earlier := r.positionAt
@@ -158,13 +158,8 @@ func (c *checker) positionRead(i int, e PositionRead) {
 	if x == nil || x.position >= e.Position {
 		return
 	}
-	events := []any{earlier}
-	for _, k := range r.explain(x) {
-		if k >= 0 {
-			events = append(events, trimmedAround(c.entries[k], x))
-		}
-	}
-	c.report(i, "unacked-below-position", fmt.Sprintf("%s is %d, and nobody who held %d has ACKed it", name, e.Position, x.position), append(events, i)...)
+	c.report(i, "unacked-below-position", fmt.Sprintf("%s is %d, and nobody who held %d has ACKed it", name, e.Position, x.position),
+		append(r.explain(x), entry(earlier), entry(i))...)
 	for r.undone < len(r.partition.log) && r.partition.log[r.undone].position < e.Position {
 		r.undone++ // said once
 	}

@@ -165,45 +165,41 @@ func few(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// trimmed cuts an entry down to the messages that an explanation is about.
-func trimmed(e Entry, m *message) Entry { return trimmedAround(e, m) }
-
-func trimmedTo(e Entry, m Message) Entry {
-	if d, ok := e.Event.(Delivered); ok {
-		d.Messages = []Message{m}
-		e.Event = d
+// excerpt shows an entry, cut down to the message that matters.
+func (c *checker) excerpt(x evidence) Entry {
+	if x.at == inLog {
+		p := x.partition
+		only := []Message{{ID: x.id, Position: x.position, Token: x.token}}
+		return Entry{At: c.at(len(c.entries) - 1), Event: Log{Partition: p.name, Compacted: p.compacted, Messages: only}}
 	}
-	return e
-}
-
-// trimmedAround keeps of a delivery, an ACK or a fetch what is about one message, if
-// it is about that.
-func trimmedAround(e Entry, m *message) Entry {
-	is := func(x Message) bool { return x.Position == m.position }
+	e := c.entries[x.at]
+	if x.message == nil {
+		return e
+	}
 	switch event := e.Event.(type) {
 	case Delivered:
-		if k := slices.IndexFunc(event.Messages, is); k >= 0 && len(event.Messages) > 1 {
-			event.Messages = event.Messages[k : k+1]
-			e.Event = event
-		}
+		event.Messages = x.of(event.Messages)
+		e.Event = event
 	case Fetched:
-		if k := slices.IndexFunc(event.Messages, is); k >= 0 && len(event.Messages) > 1 {
-			event.Messages = event.Messages[k : k+1]
-			e.Event = event
-		}
+		event.Messages = x.of(event.Messages)
+		e.Event = event
+	case Log:
+		event.Messages = x.of(event.Messages)
+		e.Event = event
 	case Acked:
-		if slices.Contains(event.IDs, m.id) {
-			event.IDs = []string{m.id}
+		if slices.Contains(event.IDs, x.id) {
+			event.IDs = []string{x.id}
 			e.Event = event
 		}
 	}
 	return e
 }
 
-func trimmedAck(e Entry, id string) Entry {
-	if a, ok := e.Event.(Acked); ok {
-		a.IDs = []string{id}
-		e.Event = a
+// of returns the message among others, or all if it isn't there.
+func (m *message) of(messages []Message) []Message {
+	k := slices.IndexFunc(messages, func(x Message) bool { return x.Position == m.position })
+	if k < 0 {
+		return messages
 	}
-	return e
+	return messages[k : k+1]
 }

@@ -29,7 +29,7 @@ func (c *checker) checkTold(i int, sh *share, h *hold, m *message, from int64) {
 	}
 	sh.reported = true
 	c.report(i, "expiry-untold", fmt.Sprintf("stream %s got %s; messages from %d on had expired before anybody got them, and it wasn't told", s.name, m, x),
-		s.subscribedAt, at, trimmed(c.entries[i], m))
+		entry(s.subscribedAt), entry(at), evidence{i, m})
 }
 
 // finishLiveness: when everything has healed and settled, everything is done.
@@ -80,21 +80,15 @@ func (c *checker) checkSettled(end int, r *reading) {
 	name := fmt.Sprintf("%s/%d", p.name.Topic, p.name.Number)
 	if len(lost) > 0 {
 		c.report(end, "never-delivered", fmt.Sprintf("subscription %s never got %d messages of %s, the first at %d", r.subscription.name, len(lost), name, lost[0].position),
-			c.sentAt(lost[0]), c.healedAt, c.logEntry(lost[0]))
+			entry(c.sentAt(lost[0])), entry(c.healedAt), logged(lost[0]))
 	}
 	if len(p.log) == 0 || !c.positionsRead {
 		return
 	}
 	last := p.log[len(p.log)-1]
 	if last.position >= r.position && last.position >= r.begin && last.position >= p.expiredBefore {
-		events := []any{c.healedAt, r.positionAt}
-		for _, k := range r.explain(last) {
-			if k >= 0 {
-				events = append(events, trimmedAround(c.entries[k], last))
-			}
-		}
 		c.report(end, "never-durable", fmt.Sprintf("in the end the position of %s in %s is %d, and the last message is at %d", r.subscription.name, name, r.position, last.position),
-			append(events, c.logEntry(last))...)
+			append(r.explain(last), entry(c.healedAt), entry(r.positionAt), logged(last))...)
 	}
 }
 

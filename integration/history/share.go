@@ -107,7 +107,7 @@ func (c *checker) checkPromise(i int, sh *share) {
 	left := c.entries[h.leavingAt].Event.(Withdrawn).TimeLeft
 	if early := h.promised.Sub(c.at(i)) - c.rules.Slack; early > 0 {
 		c.report(i, "promised-time", fmt.Sprintf("stream %s was told that it has %v to ACK what it holds of %s, and that went %v too early", h.stream.name, left, sh, early),
-			h.leavingAt, i)
+			entry(h.leavingAt), entry(i))
 	}
 }
 
@@ -236,7 +236,7 @@ func (c *checker) takeOver(i int, sh *share, h *hold, m *message) {
 		sh.reported = true
 		first := old.messages[old.acked]
 		c.report(i, "two-holders", fmt.Sprintf("stream %s got messages of %s while stream %s held %d of it, the first at %d",
-			h.stream.name, sh, old.stream.name, old.unacked, first.position), trimmed(c.entries[first.at], first.message), i)
+			h.stream.name, sh, old.stream.name, old.unacked, first.position), evidence{first.at, first.message}, entry(i))
 	}
 	sh.holder = h
 	h.last = -1
@@ -249,11 +249,11 @@ func (c *checker) checkOwned(i int, sh *share, h *hold, m *message) {
 	case !sh.assigned:
 		sh.reported = true
 		c.report(i, "delivered-unowned", fmt.Sprintf("stream %s got messages of %s, which server %s doesn't have", h.stream.name, sh, sh.group.name.server),
-			sh.lostAt, trimmed(c.entries[i], m))
+			entry(sh.lostAt), evidence{i, m})
 	case sh.group.fetches && sh.fetchOf(m).last < sh.gainedAt:
 		sh.reported = true
 		c.report(i, "delivered-unfetched", fmt.Sprintf("stream %s got %s, which server %s hasn't fetched since it has the partition", h.stream.name, m, sh.group.name.server),
-			sh.gainedAt, trimmed(c.entries[i], m))
+			entry(sh.gainedAt), evidence{i, m})
 	}
 }
 
@@ -282,7 +282,7 @@ func (c *checker) servedAfterEnd(i int, s *stream, messages []*message) {
 	}
 	s.told = true
 	c.report(i, "two-holders", fmt.Sprintf("stream %s got messages after what it held had gone to another", s.name),
-		s.thrownOutAt, trimmed(c.entries[i], messages[0]))
+		entry(s.thrownOutAt), evidence{i, messages[0]})
 }
 
 // release makes what an ended stream holds wait for the next one.

@@ -126,7 +126,7 @@ func (c *checker) delivered(i int, e Delivered) {
 	}
 	if s.drainTold != never && !s.told {
 		s.told = true
-		c.report(i, "delivered-while-draining", fmt.Sprintf("stream %s got messages after it was told SHUTTING_DOWN", s.name), s.drainTold, trimmed(c.entries[i], messages[0]))
+		c.report(i, "delivered-while-draining", fmt.Sprintf("stream %s got messages after it was told SHUTTING_DOWN", s.name), entry(s.drainTold), evidence{i, messages[0]})
 	}
 	if s.thrownOutAt != never {
 		c.servedAfterEnd(i, s, messages)
@@ -169,9 +169,9 @@ func (c *checker) checkContent(i int, e Delivered, k int, m *message) {
 	p := m.partition
 	switch {
 	case m.token != "" && seen.Token != "" && m.token != seen.Token:
-		c.report(i, "delivered-wrong", fmt.Sprintf("stream %s got %q at %s, where %q is", e.Stream, seen.Token, m, m.token), trimmedTo(c.entries[i], *seen))
+		c.report(i, "delivered-wrong", fmt.Sprintf("stream %s got %q at %s, where %q is", e.Stream, seen.Token, m, m.token), evidence{i, m})
 	case !m.logged && c.mustBeLogged(p, m.position):
-		c.report(i, "not-in-log", fmt.Sprintf("stream %s got a message at %s, where the log has none", e.Stream, m), trimmedTo(c.entries[i], *seen))
+		c.report(i, "not-in-log", fmt.Sprintf("stream %s got a message at %s, where the log has none", e.Stream, m), evidence{i, m})
 	}
 }
 
@@ -207,16 +207,16 @@ func (c *checker) hold(i int, h *hold, messages []*message) {
 		h.unacked++
 		s.held++
 		c.dropDone(i, s)
-		if len(s.queue) == 0 {
+		s.queue = append(s.queue, x)
+		if len(s.queue) == 1 {
 			s.setOldest(c, i)
 		}
-		s.queue = append(s.queue, x)
 		h.last = m.position
 	}
 	if s.window > 0 && s.held > s.window && !s.told {
 		s.told = true
 		c.report(i, "client-window", fmt.Sprintf("stream %s holds %d messages, and its window is %d", s.name, s.held, s.window),
-			s.subscribedAt, i)
+			entry(s.subscribedAt), entry(i))
 	}
 }
 
@@ -245,7 +245,7 @@ func (c *checker) acked(i int, e Acked) {
 		}
 		if s.client != nil && !s.client.ok[m] {
 			c.report(i, "acked-unhandled", fmt.Sprintf("client %s ACKed the message at %s, which its handler hasn't done", s.client.name, m),
-				s.client.began(m), trimmedAck(c.entries[i], id))
+				entry(s.client.began(m)), evidence{i, m})
 		}
 		r := c.readingOf(s.group.subscription, m.partition)
 		if c.ackHeld(i, s, m) || s.doubtful[m] {
@@ -309,19 +309,19 @@ func (c *checker) dropDone(i int, s *stream) {
 func (c *checker) checkKept(i int, s *stream) {
 	const lookEvery = 500 * time.Millisecond
 	kept := c.at(i).Sub(s.oldestSince)
-	if s.side != Server || s.told || s.ackTimeout == 0 || kept <= s.ackTimeout+c.rules.EvictionGrace+lookEvery+c.rules.Slack {
+	if s.side != Server || s.ended || s.told || s.ackTimeout == 0 || kept <= s.ackTimeout+c.rules.EvictionGrace+lookEvery+c.rules.Slack {
 		return
 	}
 	s.told = true
 	c.report(i, "ack-timeout", fmt.Sprintf("stream %s was not thrown out although it didn't ACK its oldest message for %v; its ACK timeout is %v", s.name, kept, s.ackTimeout),
-		s.subscribedAt, i)
+		entry(s.subscribedAt), entry(i))
 }
 
 // checkThrownOut: only a stream that didn't ACK its oldest message in time is thrown
 // out for that. What it held is known if none of its sends had to wait.
 func (c *checker) checkThrownOut(i int, s *stream, code string) {
 	if s.side == Server && code == "ACK_TIMEOUT" && !s.waits && !c.overdue(i, s) {
-		c.report(i, "ack-timeout", fmt.Sprintf("stream %s was thrown out, and no message that it held was the oldest for %v", s.name, s.ackTimeout), s.subscribedAt, i)
+		c.report(i, "ack-timeout", fmt.Sprintf("stream %s was thrown out, and no message that it held was the oldest for %v", s.name, s.ackTimeout), entry(s.subscribedAt), entry(i))
 	}
 }
 
@@ -331,6 +331,9 @@ func (s *stream) setOldest(c *checker, i int) {
 		s.before = s.oldestSince
 	}
 	s.changedAt, s.oldestSince = now, now
+	if len(s.queue) == 0 {
+		s.oldestSince = time.Time{}
+	}
 }
 
 // overdue reports whether a stream's oldest message may have been held for the ACK

@@ -52,7 +52,7 @@ func (c *checker) confirmSuspicions(i int, s *stream, m *message) {
 		if x.hold.leaving.IsZero() {
 			c.report(x.at, "two-holders", fmt.Sprintf("stream %s got messages of %s while stream %s held it, which went on: it got %q, produced later",
 				x.other, x.hold.share, s.name, m.token),
-				trimmed(c.entries[x.first.at], x.first.message), x.at, t.producedAt, trimmed(c.entries[i], m))
+				evidence{x.first.at, x.first.message}, entry(x.at), entry(t.producedAt), evidence{i, m})
 		}
 	}
 }
