@@ -176,3 +176,10 @@ func liveStreams(streamCtx context.Context) int {
 	}
 	return int(c.live.Load())
 }
+
+// count is how many connections are open.
+func (cs *connections) count() int {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return len(cs.open)
+}

@@ -27,6 +27,7 @@ type proxy struct {
 	messageproxyv1.UnimplementedMessageProxyServer
 	produce produceService
 	consume consumeService
+	stats   func(*Stats) // fills in what the two sides know
 }
 
 // Produce serves a stream that produces.

@@ -32,6 +32,7 @@ type running struct {
 	log         *slog.Logger
 	listener    net.Listener
 	connections *connections
+	streams     *streamLimit
 	grpc        *grpc.Server
 	health      *health.Server
 	brokerWatch *brokerWatch
@@ -53,11 +54,11 @@ func (s *Server) start(ctx context.Context, lis net.Listener) (*running, error) 
 	auxiliary, endAuxiliary := context.WithCancel(context.Background())
 	r := &running{
 		cfg: s.cfg, log: s.log, producer: producer, proxy: s.makeProxy(s.broker, producer, s.cfg),
-		connections: newConnections(maxConnections(s.cfg)), health: newHealth(), endAuxiliary: endAuxiliary,
+		connections: newConnections(maxConnections(s.cfg)), streams: &streamLimit{max: int64(s.cfg.MaxStreams)}, health: newHealth(), endAuxiliary: endAuxiliary,
 	}
 	r.listener = r.connections.track(lis)
 	r.brokerWatch = &brokerWatch{broker: s.broker, health: r.health, log: s.log}
-	r.grpc = grpc.NewServer(serverOptions(auxiliary, &streamLimit{max: int64(s.cfg.MaxStreams)}, s.cfg)...)
+	r.grpc = grpc.NewServer(serverOptions(auxiliary, r.streams, s.cfg)...)
 	messageproxyv1.RegisterMessageProxyServer(r.grpc, r.proxy)
 	healthpb.RegisterHealthServer(r.grpc, r.health)
 	reflection.RegisterV1(r.grpc)

@@ -18,6 +18,7 @@ type Server struct {
 	log       *slog.Logger
 	makeProxy makeProxy
 	served    atomic.Bool
+	running   atomic.Pointer[running] // nil before Serve
 }
 
 // New makes a server over b. It opens nothing: Serve does. It fails if cfg
@@ -57,5 +58,6 @@ func (s *Server) Serve(ctx context.Context, lis net.Listener) error {
 		_ = lis.Close()
 		return err
 	}
+	s.running.Store(r)
 	return r.run(ctx)
 }
