@@ -55,8 +55,8 @@ func (c *checker) finishLiveness() {
 func (c *checker) expectEverything() {
 	for _, s := range c.subscriptions {
 		topics := make(map[string]bool)
-		for p := range s.readings {
-			topics[p.name.Topic] = true
+		for p, r := range s.readings {
+			topics[p.name.Topic] = topics[p.name.Topic] || r.hasBegun()
 		}
 		for _, p := range c.partitions {
 			if p.hasLog && topics[p.name.Topic] {
@@ -64,6 +64,12 @@ func (c *checker) expectEverything() {
 			}
 		}
 	}
+}
+
+// hasBegun reports whether anything was read of a partition: there are readings of
+// others, too, of which a client has ACKed what it got elsewhere.
+func (r *reading) hasBegun() bool {
+	return r.assignedAt != never || r.positionAt != never || r.deliveredTo >= 0
 }
 
 func (c *checker) checkSettled(end int, r *reading) {
