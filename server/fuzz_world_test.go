@@ -59,14 +59,11 @@ var fuzzSubscriptions = []string{"s", "another"}
 
 func fuzzConfig(alarms *alarms) Config {
 	cfg := DefaultConfig()
-	cfg.Consume = ConsumeConfig{
-		MaxUnackedMessages: 8, MaxUnackedBytes: 2000, AckTimeout: 5 * time.Second, MaxAckTimeout: 20 * time.Second,
-		PartitionWindow: 10, MaxBufferedBytes: 8000, HandoverTimeout: 3 * time.Second,
-		EvictionGrace: 2 * time.Second, CloseTimeout: 2 * time.Second,
-	}
-	cfg.Produce = ProduceConfig{
-		MaxOutstandingMessages: 8, MaxOutstandingBytes: 6000, Timeout: 3 * time.Second, MaxMessageBytes: 1000,
-	}
+	c, p := &cfg.Consume, &cfg.Produce
+	c.MaxUnackedMessages, c.MaxUnackedBytes, c.AckTimeout, c.MaxAckTimeout = 8, 2000, 5*time.Second, 20*time.Second
+	c.PartitionWindow, c.MaxBufferedBytes, c.HandoverTimeout = 10, 20_000, 3*time.Second
+	c.EvictionGrace, c.CloseTimeout = 2*time.Second, 2*time.Second
+	p.MaxOutstandingMessages, p.MaxOutstandingBytes, p.Timeout, p.MaxMessageBytes = 8, 6000, 3*time.Second, 1000
 	cfg.DrainTimeout = 10 * time.Second
 	cfg.Logger = slog.New(slog.NewTextHandler(alarms, &slog.HandlerOptions{Level: slog.LevelError}))
 	return cfg
