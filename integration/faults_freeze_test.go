@@ -58,14 +58,7 @@ func (c *chaos) freezeUntilReplaced(s *chaosServer) {
 		return true
 	}, "the other one goes on in every partition")
 	s.thaw()
-	holder.await(patience, "told that what is held is gone", func() bool {
-		for _, w := range holder.withdrawn {
-			if w.GetTimeLeft().AsDuration() == 0 {
-				return true
-			}
-		}
-		return false
-	})
+	holder.awaitWithdrawnAtOnce(patience)
 	holder.ack(held...)
 	holder.awaitNotHeld(patience, held...)
 	holder.awaitMessages(patience, 4) // it takes part again

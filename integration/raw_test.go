@@ -134,6 +134,14 @@ func (c *rawConsumer) awaitEnd(within time.Duration) *messageproxyv1.Error {
 	return c.terminal
 }
 
+// awaitWithdrawnAtOnce waits until the client is told that partitions are gone.
+func (c *rawConsumer) awaitWithdrawnAtOnce(within time.Duration) {
+	c.t.Helper()
+	c.await(within, "partitions that are gone", func() bool {
+		return slices.ContainsFunc(c.withdrawn, func(w *messageproxyv1.Withdrawn) bool { return w.GetTimeLeft().AsDuration() == 0 })
+	})
+}
+
 // awaitNotHeld waits until ACKs of these messages have been refused.
 func (c *rawConsumer) awaitNotHeld(within time.Duration, ids ...string) {
 	c.t.Helper()
@@ -209,6 +217,13 @@ func (c *rawConsumer) assigned() []int32 {
 		partitions = append(partitions, p.GetPartition())
 	}
 	return partitions
+}
+
+// told returns what the server's trouble was said to be.
+func (c *rawConsumer) told() []*messageproxyv1.Error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.troubles
 }
 
 func (c *rawConsumer) notices() []*messageproxyv1.Error {

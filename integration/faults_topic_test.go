@@ -1,0 +1,105 @@
+package integration_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
+	"github.com/messageproxy/messageproxy/integration/history"
+	messageproxy "github.com/messageproxy/messageproxy/sdk/go"
+)
+
+// A topic is deleted and created again while it is produced to and consumed by two
+// subscriptions: at once, so that nobody finds it missing, or after a while.
+// Everybody goes on with the new topic, and nothing of the old one counts in it.
+func TestTopicIsCreatedAgainUnderLoad(t *testing.T) {
+	t.Parallel()
+	for name, gone := range map[string]time.Duration{"at once": 0, "after a while": 8 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := startChaos(t, sharedKafka.Brokers(), 12)
+			one, other := c.startProxy("one", nil), c.another()
+			c.addLoad(one.addr)
+			workers := []*worker{c.consume(one.addr), other.consume(one.addr)}
+			other.consumeRaw(one.addr)
+			var created time.Time
+			for round := range faultRounds(t) {
+				holder := c.hold(one.addr)
+				held := holder.awaitMessages(patience, 3)
+				c.awaitFlow()
+				created = c.createTopicAgain(round+2, gone)
+				holder.awaitWithdrawnAtOnce(patience)
+				holder.ack(held...)
+				holder.awaitNotHeld(patience, held...)
+				require.NotEmpty(t, holder.told(), "clients are told of the trouble")
+				for _, e := range holder.told() {
+					require.Equal(t, messageproxyv1.ErrorCode_ERROR_CODE_CONSUME_FAILED, e.GetCode())
+					require.Contains(t, e.GetMessage(), c.topic)
+				}
+				for _, w := range workers {
+					w.awaitEvent(patience, "CONSUME_FAILED", isTrouble(messageproxy.CodeConsumeFailed))
+					w.awaitEvent(patience, "recovery", isRecovery(messageproxy.CodeConsumeFailed))
+				}
+				holder.awaitMessages(patience, 4)
+				holder.leave()
+			}
+			c.awaitFlow()
+			c.settle()
+			other.awaitCommitted()
+			c.requireReceiptsOfTheNewTopic(created)
+		})
+	}
+}
+
+// createTopicAgain deletes the topic and, some time after, makes another of the same
+// name, the nth. It returns when everybody could know of that.
+func (c *chaos) createTopicAgain(n int, gone time.Duration) time.Time {
+	c.t.Helper()
+	partitions := int32(len(c.admin.ends(c.topic)))
+	c.history.Record(history.Deleted{Topic: c.incarnation})
+	deleted, err := c.admin.kadm.DeleteTopic(c.admin.ctx(), c.topic)
+	require.NoError(c.t, err)
+	require.NoError(c.t, deleted.Err)
+	c.last(gone)
+	_, err = c.admin.kadm.CreateTopic(c.admin.ctx(), partitions, 1, nil, c.topic)
+	require.NoError(c.t, err)
+	c.admin.awaitTopic(c.topic)
+	require.NoError(c.t, c.tap.ReadTopics(c.admin.ctx(), c.admin.client, c.topic))
+	c.incarnation = fmt.Sprintf("%s#%d", c.topic, n)
+	return time.Now()
+}
+
+// brokersLetGo is how long a Kafka broker may go on writing to a topic that was
+// deleted, and say so.
+const brokersLetGo = time.Second
+
+// requireReceiptsOfTheNewTopic checks that what was sent since then, or a moment
+// later, is stored in the topic that there is now, or nowhere.
+func (c *chaos) requireReceiptsOfTheNewTopic(since time.Time) {
+	c.t.Helper()
+	type message struct {
+		stream   string
+		sequence uint64
+	}
+	sent := make(map[message]bool)
+	stored := 0
+	for _, entry := range c.history.Entries() {
+		if entry.At.Before(since.Add(brokersLetGo)) {
+			continue
+		}
+		switch e := entry.Event.(type) {
+		case history.Produced:
+			sent[message{e.Stream, e.Sequence}] = true
+		case history.Answered:
+			if e.Outcome == history.Stored && sent[message{e.Stream, e.Sequence}] {
+				assert.Equal(c.t, c.incarnation, e.Partition.Topic, "%v after there was another topic: %+v", entry.At.Sub(since), e)
+				stored++
+			}
+		}
+	}
+	require.NotZero(c.t, stored)
+}
