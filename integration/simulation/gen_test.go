@@ -25,10 +25,14 @@ type drawing struct {
 	plan      Plan
 	consumers []string
 	producers []string
+	// calm: proxies and Kafka are left alone, so that nothing of what they do is
+	// forgiven.
+	calm bool
 }
 
 func drawPlan(t *rapid.T) Plan {
 	d := &drawing{T: t}
+	d.calm = d.chance("calm", 4)
 	d.plan = Plan{
 		Seed:     int64(d.intn("seed", 1, 1_000_000)),
 		Proxies:  choose(d, "proxies", 1, 2, 2),
@@ -84,7 +88,7 @@ func (d *drawing) settings() Settings {
 		CloseTimeout:    choose(d, "close timeout", 0, 2*time.Second),
 		CommitInterval:  choose(d, "commit interval", 0, 20*time.Millisecond, 300*time.Millisecond, time.Second),
 		CommitMessages:  choose(d, "commit messages", 0, 1, 5, 20),
-		SessionTimeout:  choose(d, "session timeout", 0, 0, 10*time.Second),
+		SessionTimeout:  choose(d, "session timeout", 0, 0, 10*time.Second, 30*time.Second),
 		ProduceTimeout:  choose(d, "produce timeout", 0, time.Second, 5*time.Second),
 		Outstanding:     choose(d, "outstanding", 0, 1, 5, 20),
 		DrainTimeout:    choose(d, "drain timeout", 0, time.Second, 5*time.Second),
@@ -185,7 +189,9 @@ func (d *drawing) steps() {
 	pace := choose(d, "pace", 20*time.Millisecond, 200*time.Millisecond, time.Second) // between steps, about
 	for range d.intn("steps", minSteps, maxSteps) {
 		at += (pace * time.Duration(d.intn("pause", 0, 1000)) / 500).Round(time.Millisecond)
-		add(choose(d, "step", wheel...).draw(d))
+		if a := choose(d, "step", wheel...).draw(d); !d.calm || !disturbs(a) {
+			add(a)
+		}
 	}
 }
 
@@ -261,13 +267,21 @@ func (d *drawing) disturb() Action {
 }
 
 func (d *drawing) requests() Action {
+	if d.calm {
+		return Requests{
+			API: ProduceAPI, Effect: SlowAnswer, Count: choose(d, "count", 1, 3, 10), Delay: d.some("delay", 100*time.Millisecond, time.Second, slowness),
+		}
+	}
 	a := Requests{
 		API: choose(d, "api", ProduceAPI, ProduceAPI, FetchAPI, FetchAPI, ListOffsets, Metadata, Commit, Commit, Commit, FetchPositions,
 			Coordinator, Join, Sync, Heartbeat, LeaveGroup, InitProducer),
 		Effect: choose(d, "effect", Fail, LoseAnswer, NoAnswer, SlowAnswer, Late, Break),
 		Count:  choose(d, "count", 0, 1, 3, 10),
 		For:    d.some("for", 0, time.Second, 5*time.Second, 15*time.Second),
-		Delay:  d.some("delay", 0, 100*time.Millisecond, time.Second, 12*time.Second),
+		Delay:  d.some("delay", 0, 100*time.Millisecond, time.Second, 12*time.Second, 15*time.Second),
+	}
+	if a.API == ProduceAPI && a.Effect == Fail {
+		a.Error = choose(d, "error", "", "", "POLICY_VIOLATION", "NOT_ENOUGH_REPLICAS_AFTER_APPEND")
 	}
 	if d.chance("of one proxy", 2) {
 		a.Proxy = d.proxy()

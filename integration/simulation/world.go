@@ -99,9 +99,13 @@ func random(seed int64, part string) *rand.Rand {
 // ends everything and judges what was seen.
 func (w *world) run() Result {
 	begin := time.Now()
+	w.recorder.Record(history.Calm{ProduceTimeout: w.serverConfig("").Produce.Timeout})
 	for _, step := range w.steps() {
 		time.Sleep(time.Until(begin.Add(step.At)))
 		w.log.Info("step", "at", step.At, "step", step.String())
+		if disturbs(step.Action) {
+			w.recorder.Record(history.Disturbed{})
+		}
 		w.do(step.Action)
 	}
 	time.Sleep(time.Until(begin.Add(w.plan.Lasts)))
