@@ -2,6 +2,7 @@ package history
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -63,6 +64,14 @@ func (c *checker) checkCalm() {
 			x.stepProduce(i)
 		}
 	}
+}
+
+// isDisturbed reports whether servers or the broker were disturbed before entry i.
+func (c *checker) isDisturbed(i int) bool {
+	return slices.ContainsFunc(c.entries[:i], func(e Entry) bool {
+		_, ok := e.Event.(Disturbed)
+		return ok
+	})
 }
 
 func (x *calm) stepConsume(i int) {
