@@ -31,8 +31,8 @@ type networkFault struct {
 	up, down weather
 	// lasts is how long it must last to matter.
 	lasts time.Duration
-	// cut: all connections are cut every second meanwhile.
-	cut bool
+	// everySecond: what happens meanwhile, if it isn't nil.
+	everySecond func(*network)
 }
 
 // long is longer than anybody waits for the other side: the group's session (6 s),
@@ -43,13 +43,15 @@ const long = 13 * time.Second
 // shortFaults last for moments, and messages get through meanwhile.
 func shortFaults() []networkFault {
 	slow := weather{delay: 200 * time.Millisecond, jitter: 100 * time.Millisecond}
-	late := weather{delay: 300 * time.Millisecond, jitter: 250 * time.Millisecond}
 	return []networkFault{
-		{name: "cut", cut: true, lasts: 3 * time.Second},
+		{name: "cut", everySecond: func(n *network) { n.cut() }, lasts: 3 * time.Second},
+		// Requests arrive after their connection is gone, and after those of the next.
+		{
+			name: "late", up: weather{delay: 100 * time.Millisecond},
+			everySecond: func(n *network) { n.hangUp(2 * time.Second) }, lasts: 5 * time.Second,
+		},
 		{name: "breaking", up: weather{breaks: 20_000}, down: weather{breaks: 20_000}, lasts: 3 * time.Second},
 		{name: "delayed", up: slow, down: slow, lasts: 3 * time.Second},
-		// Requests arrive after their connection is gone, and after those of the next.
-		{name: "late", up: late, down: weather{breaks: 3000}, lasts: 4 * time.Second},
 		{name: "throttled", up: weather{rate: 20_000}, down: weather{rate: 20_000}, lasts: 3 * time.Second},
 	}
 }
@@ -71,12 +73,12 @@ func blackHoles() []networkFault {
 func (f networkFault) strike(c *chaos, n *network) {
 	n.disturb(f.up, f.down)
 	defer n.heal()
-	if !f.cut {
+	if f.everySecond == nil {
 		c.last(f.lasts)
 		return
 	}
 	for end := time.Now().Add(f.lasts); time.Now().Before(end); c.last(time.Second) {
-		n.cut()
+		f.everySecond(n)
 	}
 }
 

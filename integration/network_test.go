@@ -46,8 +46,8 @@ type weather struct {
 	delay, jitter time.Duration
 	// rate is how many bytes a second arrive on each connection, in pieces of 500.
 	rate int
-	// breaks: a connection breaks after so many bytes, in the middle of whatever
-	// that is.
+	// breaks: for those who dialled, a connection breaks after so many bytes, in the
+	// middle of whatever that is. What they have sent before still arrives.
 	breaks int
 }
 
@@ -130,10 +130,22 @@ func (n *network) cut() int {
 	return len(n.conns)
 }
 
-func (n *network) look(d direction) (weather, <-chan struct{}) {
+// hangUp breaks all connections for those who dialled. What they have sent before
+// still arrives, but later, even if the network heals: after what they send on their
+// next connection, perhaps.
+func (n *network) hangUp(later time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.weather[d], n.changed
+	for c := range n.conns {
+		c.later = later
+		c.breakNear()
+	}
+}
+
+func (c *connection) look(d direction) (w weather, later time.Duration, changed <-chan struct{}) {
+	c.n.mu.Lock()
+	defer c.n.mu.Unlock()
+	return c.n.weather[d], c.later, c.n.changed
 }
 
 func (n *network) accept(relay net.Listener, target string) {
@@ -176,6 +188,7 @@ type connection struct {
 	n      *network
 	ends   [2]*net.TCPConn
 	lossy  bool
+	later  time.Duration // how much later everything arrives
 	broken bool
 	closed chan struct{} // when it is broken
 }
@@ -191,6 +204,13 @@ func (c *connection) reset() {
 		_ = end.SetLinger(0)
 		_ = end.Close()
 	}
+}
+
+// breakNear breaks the connection for those who dialled alone.
+func (c *connection) breakNear() {
+	near := c.ends[0]
+	_ = near.SetLinger(0)
+	_ = near.Close()
 }
 
 // chunk is what was read at once.
@@ -251,9 +271,7 @@ func (c *connection) deliver(d direction, next chunk, to io.Writer, passed *int)
 		}
 		if w.breaks > 0 {
 			if *passed += len(piece); *passed > w.breaks {
-				c.n.mu.Lock()
-				defer c.n.mu.Unlock()
-				c.reset()
+				c.breakNear()
 				return false
 			}
 		}
@@ -261,7 +279,7 @@ func (c *connection) deliver(d direction, next chunk, to io.Writer, passed *int)
 			return false
 		}
 		rest = rest[len(piece):]
-		w, _ = c.n.look(d)
+		w, _, _ = c.look(d)
 	}
 	return true
 }
@@ -269,9 +287,9 @@ func (c *connection) deliver(d direction, next chunk, to io.Writer, passed *int)
 // await waits until a chunk may arrive, and returns the weather.
 func (c *connection) await(d direction, next chunk) weather {
 	for {
-		w, changed := c.n.look(d)
-		delay := w.delay + time.Duration(next.luck*float64(w.jitter)) - time.Since(next.at)
-		if w.swallowed || !w.held && (w.delay == 0 || delay <= 0) {
+		w, later, changed := c.look(d)
+		delay := w.delay + later + time.Duration(next.luck*float64(w.jitter)) - time.Since(next.at)
+		if w.swallowed || !w.held && (w.delay+later == 0 || delay <= 0) {
 			return w
 		}
 		if w.held {
@@ -291,7 +309,7 @@ func (c *connection) await(d direction, next chunk) weather {
 
 // pause takes the time that a piece takes, unless the weather changes meanwhile.
 func (c *connection) pause(d time.Duration) {
-	_, changed := c.n.look(upstream)
+	_, _, changed := c.look(upstream)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
