@@ -33,9 +33,7 @@ func subscribe(ctx context.Context, t testing.TB, addr, subscription string, top
 	client, _ := dial(t, addr)
 	stream, err := client.Consume(ctx)
 	require.NoError(t, err)
-	require.NoError(t, stream.Send(&messageproxyv1.ConsumeRequest{Request: &messageproxyv1.ConsumeRequest_Subscribe{
-		Subscribe: &messageproxyv1.SubscribeRequest{Subscription: subscription, Topics: topics},
-	}}))
+	require.NoError(t, stream.Send(subscribeRequest(subscription, topics...)))
 	response, err := stream.Recv()
 	require.NoError(t, err)
 	require.NotNil(t, response.GetSubscribed(), "%v", response)
@@ -48,4 +46,16 @@ func openProduce(ctx context.Context, t testing.TB, addr string) produceStream {
 	stream, err := client.Produce(ctx)
 	require.NoError(t, err)
 	return stream
+}
+
+func subscribeRequest(subscription string, topics ...string) *messageproxyv1.ConsumeRequest {
+	return &messageproxyv1.ConsumeRequest{Request: &messageproxyv1.ConsumeRequest_Subscribe{
+		Subscribe: &messageproxyv1.SubscribeRequest{Subscription: subscription, Topics: topics},
+	}}
+}
+
+func ackOf(ids ...string) *messageproxyv1.ConsumeRequest {
+	return &messageproxyv1.ConsumeRequest{Request: &messageproxyv1.ConsumeRequest_Ack{
+		Ack: &messageproxyv1.AckRequest{MessageIds: ids},
+	}}
 }

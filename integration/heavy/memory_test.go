@@ -21,7 +21,7 @@ const (
 	mib = 1 << 20
 )
 
-var full = flag.Bool("full", false, "the full number of clients everywhere, which takes minutes")
+var fullSize = flag.Bool("full", false, "the full number of clients everywhere, which takes minutes")
 
 // settings are those of the servers whose memory is measured.
 type settings struct{ buffered, outstanding int64 }
@@ -156,7 +156,7 @@ func TestMemoryUnderStalledConsumers(t *testing.T) {
 // client, so that each fetches everything.
 func TestMemoryUnderStalledSubscriptions(t *testing.T) {
 	clients, partitions := 100, 8
-	if *full {
+	if *fullSize {
 		clients = 1000
 	}
 	k := startCluster(t)
@@ -195,9 +195,7 @@ func (a *attack) consumes(subscription, topic string, messages int) {
 			}
 		}
 		if len(ids) > 0 {
-			require.NoError(a.t, stream.Send(&messageproxyv1.ConsumeRequest{Request: &messageproxyv1.ConsumeRequest_Ack{
-				Ack: &messageproxyv1.AckRequest{MessageIds: ids},
-			}}))
+			require.NoError(a.t, stream.Send(ackOf(ids...)))
 		}
 	}
 }
