@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -205,30 +206,27 @@ func (c *checker) takeLog(i int, e Log) {
 	}
 }
 
-// assumeLogs takes for the log of a partition whose log isn't known what anybody got
-// of it.
+// assumeLogs takes for the log of a partition of a deleted topic what anybody got of
+// it; unless compaction may have removed some of that, which it hasn't if the topic
+// was created again and isn't compacted now.
 func (c *checker) assumeLogs() {
+	kept := make(map[string]bool) // topics that aren't compacted
+	for _, p := range c.partitions {
+		if p.hasLog && !p.compacted {
+			kept[topicName(p.name)] = true
+		}
+	}
 	assumed := make(map[*partition]struct{})
 	for i := range c.entries {
-		var name Partition
-		var messages []Message
-		switch e := c.entries[i].Event.(type) {
-		case Delivered:
-			name, messages = e.Partition, e.Messages
-		case Fetched:
-			name, messages = e.Partition, e.Messages
-		case Handling:
-			name, messages = e.Partition, []Message{e.Message}
-		default:
+		name, messages := messagesOf(c.entries[i].Event)
+		if len(messages) == 0 || !kept[topicName(name)] {
 			continue
 		}
-		p := c.partitionOf(name)
-		if p.hasLog {
-			continue
-		}
-		assumed[p] = struct{}{}
-		for k := range messages {
-			p.messageAt(&messages[k])
+		if p := c.partitionOf(name); !p.hasLog {
+			assumed[p] = struct{}{}
+			for k := range messages {
+				p.messageAt(&messages[k])
+			}
 		}
 	}
 	for p := range assumed {
@@ -238,6 +236,25 @@ func (c *checker) assumeLogs() {
 		}
 		p.log = slices.Clone(p.messages)
 	}
+}
+
+// topicName is the name of a partition's topic, whatever its incarnation.
+func topicName(p Partition) string {
+	name, _, _ := strings.Cut(p.Topic, "#")
+	return name
+}
+
+// messagesOf returns the messages that somebody gets.
+func messagesOf(event Event) (Partition, []Message) {
+	switch e := event.(type) {
+	case Delivered:
+		return e.Partition, e.Messages
+	case Fetched:
+		return e.Partition, e.Messages
+	case Handling:
+		return e.Partition, []Message{e.Message}
+	}
+	return Partition{}, nil
 }
 
 func byPosition(a, b Message) int { return cmp.Compare(a.Position, b.Position) }

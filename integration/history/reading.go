@@ -45,6 +45,7 @@ type reading struct {
 	positionAt int // the last time it was read, or never
 	assignedAt int // the first Gained, or never
 	changedAt  int // the last Gained or Lost
+	cutAt      int // the last time that a server gained it when it had just lost it
 	expected   bool
 }
 
@@ -55,7 +56,7 @@ type state struct{ delivered, acked, stray int32 }
 func (c *checker) readingOf(s *subscription, p *partition) *reading {
 	r := s.readings[p]
 	if r == nil {
-		r = &reading{subscription: s, partition: p, position: NoPosition, positionAt: never, assignedAt: never, changedAt: never, deliveredTo: -1}
+		r = &reading{subscription: s, partition: p, position: NoPosition, positionAt: never, assignedAt: never, changedAt: never, cutAt: never, deliveredTo: -1}
 		if c.rules.StartLatest[s.name] {
 			r.begin = math.MaxInt64
 		}
@@ -90,7 +91,7 @@ func (c *checker) gainedReading(i int, r *reading) {
 	// A subscription that starts at the latest has its place now: what is produced
 	// later is above it.
 	for _, m := range r.partition.log {
-		if t := c.tokens[m.token]; m.token != "" && t.producedAt > i {
+		if t := c.tokens[m.token]; t != nil && m.token != "" && t.producedAt > i {
 			r.begin = min(r.begin, m.position)
 			return
 		}
@@ -144,7 +145,7 @@ func (r *reading) deliveryOf(m *message) []evidence {
 func (c *checker) positionRead(i int, e PositionRead) {
 	r := c.readingOf(c.subscriptionOf(e.Subscription), c.partitionOf(e.Partition))
 	name := fmt.Sprintf("the position of %s in %s/%d", e.Subscription, e.Partition.Topic, e.Partition.Number)
-	if r.positionAt != never && e.Position < r.position && r.changedAt < r.positionAt && !c.deleted[r.partition.name.Topic] {
+	if r.positionAt != never && e.Position < r.position && !c.mayGoBack(r) {
 		c.report(i, "position-went-back", fmt.Sprintf("%s went back from %d to %d", name, r.position, e.Position), entry(r.positionAt), entry(i))
 	}
 	c.positionsRead = true
@@ -163,6 +164,16 @@ func (c *checker) positionRead(i int, e PositionRead) {
 	for r.undone < len(r.partition.log) && r.partition.log[r.undone].position < e.Position {
 		r.undone++ // said once
 	}
+}
+
+// mayGoBack reports whether a position may have gone back since it was read last: if
+// the log was cut off, for then its server loses and gains the partition at once; or
+// if the topic is another one, as long as nobody has the partition.
+func (c *checker) mayGoBack(r *reading) bool {
+	if topicName(r.partition.name) != r.partition.name.Topic || c.deleted[r.partition.name.Topic] {
+		return r.changedAt > r.positionAt
+	}
+	return r.cutAt > r.positionAt
 }
 
 func (c *checker) expected(e Expected) {

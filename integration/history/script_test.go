@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "write what is reported into the scripts
 // the dashes. The name of a file of which something is reported begins with the rule.
 //
 // Streams are those that servers see, or clients if their name begins with "c:".
-// Messages are written as positions: "0-3,5"; "5=x" has the token x.
+// Messages are written as positions: "0-3,5"; "5=x" has the token x, "5#x" the id x.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	require.NoError(t, err)
@@ -179,17 +179,23 @@ func (w *phrase) partitions() (partitions []history.Partition) {
 }
 
 func (w *phrase) messages(p history.Partition) (messages []history.Message) {
-	if len(w.left) == 0 || w.left[0] == "-" {
+	if w.has("-") {
+		w.next()
 		return nil
 	}
 	for item := range strings.SplitSeq(w.next(), ",") {
+		item, id, _ := strings.Cut(item, "#")
 		item, token, _ := strings.Cut(item, "=")
 		from, to, isRange := strings.Cut(item, "-")
 		if !isRange {
 			to = from
 		}
 		for n := w.number(from); n <= w.number(to); n++ {
-			messages = append(messages, message(p, int64(n), token))
+			m := message(p, int64(n), token)
+			if id != "" {
+				m.ID = id
+			}
+			messages = append(messages, m)
 		}
 	}
 	return messages

@@ -84,6 +84,9 @@ func (c *checker) gained(i int, e Gained) {
 			c.endAssignment(i, sh)
 		}
 		sh.assigned, sh.gainedAt = true, i
+		if sh.lostAt != never && c.soon(sh.lostAt, i) {
+			sh.reading.cutAt = i
+		}
 		c.gainedReading(i, sh.reading)
 	}
 }
