@@ -43,6 +43,27 @@ func FuzzParseMessageID(f *testing.F) {
 	})
 }
 
+// Each message has an id of its own: whatever is built is read back as it was, and
+// nothing is built of what is no message but what isn't read.
+func FuzzAppendMessageID(f *testing.F) {
+	f.Add([]byte("0123456789abcdef"), int32(1), int64(2))
+	f.Add(make([]byte, 16), int32(0), int64(0))
+	f.Add([]byte{15: 1}, int32(-1), int64(math.MinInt64))
+	f.Fuzz(func(t *testing.T, topicBytes []byte, partition int32, offset int64) {
+		var topic topicID
+		copy(topic[:], topicBytes)
+		id := appendMessageID(nil, topic, partition, offset)
+		require.Len(t, id, messageIDChars)
+		gotTopic, gotPartition, gotOffset, ok := parseMessageID(string(id))
+		require.Equal(t, topic != topicID{} && partition >= 0 && offset >= 0, ok)
+		if ok {
+			require.Equal(t, topic, gotTopic)
+			require.Equal(t, partition, gotPartition)
+			require.Equal(t, offset, gotOffset)
+		}
+	})
+}
+
 func TestWhatIsNoMessageID(t *testing.T) {
 	id := string(appendMessageID(nil, topicID{1}, 1, 1))
 	for _, s := range []string{
