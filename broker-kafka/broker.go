@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/messageproxy/messageproxy/broker"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -51,6 +52,10 @@ func (b *Broker) Features() broker.Features {
 	return broker.Features{ExplicitPartition: true, StartLatest: true, SharedSubscriptions: true}
 }
 
+// newPartitionsWithin is how soon consumers find partitions that were added to a
+// topic, unless Options.ClientOptions say otherwise.
+const newPartitionsWithin = time.Minute
+
 // clientOptions are what every Kafka client of this backend is made with. What a
 // producer or a consumer needs on top comes after them.
 func (b *Broker) clientOptions() []kgo.Opt {
@@ -60,6 +65,8 @@ func (b *Broker) clientOptions() []kgo.Opt {
 		kgo.WithLogger(newClientLogger(b.log)),
 		// Brokers may ask clients for metrics (KIP-714); closing would wait for the last.
 		kgo.DisableClientMetrics(),
+		kgo.MetadataMaxAge(newPartitionsWithin),
+		kgo.MetadataMinAge(time.Second),
 	}
 	return append(opts, b.opts.ClientOptions...)
 }

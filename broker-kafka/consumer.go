@@ -222,8 +222,6 @@ func (c *consumer) clientOptions(b *Broker) []kgo.Opt {
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		// A position that is not in the log is for the repairer, never passed over.
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.MetadataMaxAge(time.Minute), // how soon new partitions are found
-		kgo.MetadataMinAge(time.Second),
 	}
 }
 
