@@ -43,8 +43,8 @@ func FuzzParseMessageID(f *testing.F) {
 	})
 }
 
-// Each message has an id of its own: whatever is built is read back as it was, and
-// nothing is built of what is no message but what isn't read.
+// Each message has an id of its own: what is built of a message is read back as it
+// was, and what is built of anything else isn't read.
 func FuzzAppendMessageID(f *testing.F) {
 	f.Add([]byte("0123456789abcdef"), int32(1), int64(2))
 	f.Add(make([]byte, 16), int32(0), int64(0))

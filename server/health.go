@@ -2,7 +2,10 @@ package server
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"google.golang.org/grpc/health"
@@ -66,9 +69,16 @@ func (w *brokerWatch) run(ctx context.Context) {
 	}
 }
 
-func (w *brokerWatch) ping(ctx context.Context) error {
+// ping asks the broker. A panic is an answer too: not that of a broker that is well.
+func (w *brokerWatch) ping(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
+	defer func() {
+		if value := recover(); value != nil {
+			w.log.Error("pinging the broker panicked: please report this", "panic", fmt.Sprint(value), "stack", string(debug.Stack()))
+			err = errors.New("pinging it panicked")
+		}
+	}()
 	return w.broker.Ping(ctx)
 }
 

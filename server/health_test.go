@@ -57,6 +57,26 @@ func healthFollowsTheBroker(t *testing.T, service string) {
 	require.NoError(t, f.drain())
 }
 
+func TestAPanicOfAPingIsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t).onBufconn()
+		f.start()
+		conn := f.dial()
+		defer conn.Close()
+		watch, err := healthpb.NewHealthClient(conn).Watch(t.Context(), &healthpb.HealthCheckRequest{})
+		require.NoError(t, err)
+		for nextStatus(t, watch) != serving { // it may be too early
+			continue
+		}
+		f.broker.setPing(errPanic)
+		require.Equal(t, notServing, nextStatus(t, watch))
+		require.NotEmpty(t, f.logs.withMessage(t, "pinging the broker panicked: please report this"))
+		f.broker.setPing(nil)
+		require.Equal(t, serving, nextStatus(t, watch))
+		require.NoError(t, f.drain())
+	})
+}
+
 func TestEveryFailureAtStartIsLoggedAndChangesAfterwards(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t).onBufconn()

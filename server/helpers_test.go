@@ -45,6 +45,9 @@ func (b *fakeBroker) Ping(context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.pings++
+	if errors.Is(b.pingErr, errPanic) {
+		panic("a bug in pinging")
+	}
 	return b.pingErr
 }
 
@@ -241,4 +244,7 @@ func (r *logRecorder) withMessage(t *testing.T, message string) []map[string]any
 	return found
 }
 
-var errDown = errors.New("connection refused")
+var (
+	errDown  = errors.New("connection refused")
+	errPanic = errors.New("a fakeBroker panics")
+)
