@@ -25,6 +25,7 @@ func (w *world) settle() {
 	w.recorder.Record(history.Healed{})
 	healed := time.Now()
 	w.produceLast()
+	sleep(context.Background(), time.Until(healed.Add(w.unansweredPatience())))
 	for time.Since(healed) < w.patience() {
 		if len(w.unsettled()) == 0 {
 			return
@@ -34,6 +35,30 @@ func (w *world) settle() {
 	}
 	w.violate("settles", "%v after everything has healed, not every message is done with: %s; %s",
 		w.patience(), strings.Join(w.unsettled(), "; "), w.kafka.groups())
+}
+
+// unansweredPatience is how long messages may still be stored that nobody waits for
+// any more: a proxy goes on trying for clients that have gone.
+func (w *world) unansweredPatience() time.Duration {
+	type message struct {
+		stream   string
+		sequence uint64
+	}
+	open := make(map[message]struct{})
+	for _, e := range w.recorder.Entries() {
+		switch e := e.Event.(type) {
+		case history.Produced:
+			open[message{e.Stream, e.Sequence}] = struct{}{}
+		case history.Answered:
+			if e.Outcome != history.Unknown {
+				delete(open, message{e.Stream, e.Sequence})
+			}
+		}
+	}
+	if len(open) == 0 {
+		return 0
+	}
+	return w.serverConfig("").Produce.Timeout + 2*time.Second
 }
 
 // patience is how long everything may take when nothing disturbs it any more: all
