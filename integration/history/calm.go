@@ -66,11 +66,13 @@ func (c *checker) checkCalm() {
 	}
 }
 
-// isDisturbed reports whether servers or the broker were disturbed before entry i.
-func (c *checker) isDisturbed(i int) bool {
+// isDisturbed reports whether, before entry i, servers or the broker were disturbed,
+// or a server was asked to shut down.
+func (c *checker) isDisturbed(i int, server string) bool {
 	return slices.ContainsFunc(c.entries[:i], func(e Entry) bool {
-		_, ok := e.Event.(Disturbed)
-		return ok
+		_, disturbed := e.Event.(Disturbed)
+		draining, ok := e.Event.(Draining)
+		return disturbed || ok && draining.Server == server
 	})
 }
 
