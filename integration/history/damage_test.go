@@ -246,6 +246,7 @@ var damages = map[string]damage{
 		e := at[history.Withdrawn](h, i)
 		for k := range slices.Backward(h.entries[:i]) {
 			if d, ok := h.entries[k].Event.(history.Delivered); ok && d.Stream == e.Stream && d.Partition == e.Partitions[0] {
+				h.later(i + 1) // what is told at the same moment may have been decided after it
 				h.insert(i+1, d)
 				return []string{"delivered-unowned", "delivered-unfetched"}
 			}

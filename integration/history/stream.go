@@ -143,7 +143,7 @@ func (c *checker) delivered(i int, e Delivered) {
 			return
 		}
 	}
-	h := c.holdOf(s, p)
+	h := c.periodOf(i, s, p)
 	c.takeOver(i, sh, h, messages[0])
 	c.checkOrder(i, sh, h, messages)
 	r.noteDelivered(i, messages)
@@ -175,8 +175,15 @@ func (c *checker) checkContent(i int, e Delivered, k int, m *message) {
 	}
 }
 
-func (c *checker) holdOf(s *stream, p *partition) *hold {
+// periodOf returns what a stream holds of a partition that something is delivered of.
+// That is something new if the partition was to leave: nothing more is delivered of
+// it then, until it comes back.
+func (c *checker) periodOf(i int, s *stream, p *partition) *hold {
 	h := s.holds[p]
+	if h != nil && !h.leaving.IsZero() {
+		c.end(i, h)
+		h = nil
+	}
 	if h == nil {
 		h = &hold{stream: s, partition: p, last: -1}
 		if s.group.known() {
