@@ -190,7 +190,9 @@ func (k *kafkaCluster) expire(a Expire) {
 	if info == nil {
 		return
 	}
-	before := info.HighWatermark - int64(a.Keep)
+	// Behind the last stable message kfake would be at odds with itself: its logs would
+	// begin after their end.
+	before := min(info.HighWatermark-int64(a.Keep), info.LastStableOffset)
 	if before <= info.LogStartOffset {
 		return
 	}
