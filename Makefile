@@ -30,6 +30,10 @@ setup: ## Install what the tests need, Docker and the Kafka image included
 sim: ## Attack the proxy in virtual time (PLANS=2000, TIME=1h, RACE=1, REPLAY=plan: see tools/sim)
 	tools/sim
 
+.PHONY: faults
+faults: ## Break networks, proxies and a real Kafka under load, ROUNDS=5 times each
+	tools/faults $(or $(ROUNDS),5)
+
 .PHONY: bench-smoke
 bench-smoke: ## Run every benchmark once
 	$(GO) test -tags synctests -run '^$$' -bench . -benchtime 1x $(filter-out ./integration/...,$(PACKAGES))
