@@ -22,7 +22,7 @@ import (
 const (
 	// settles is how long proxies and clients have, after the last fault, until
 	// everything produced is delivered, ACKed and committed.
-	settles = 45 * time.Second
+	settles = 60 * time.Second
 
 	// What the proxies of a chaos run are set to, so that a fault needn't last a
 	// minute to matter.
@@ -47,8 +47,8 @@ const (
 // clients is the network between clients and proxies, of every kind; one.brokers is
 // the one between that proxy and Kafka. Several rounds of breaking and mending may
 // come before settle, with awaitFlow in between. A test that kills a server says
-// so: c.history.Record(history.Stopped{Server: "one"}); whatever takes its place
-// has another name.
+// that too: c.history.Record(history.Stopped{Server: "one"}); whatever takes its
+// place has another name.
 type chaos struct {
 	t            *testing.T
 	admin        *admin
@@ -150,7 +150,7 @@ func (c *chaos) startProxy(name string, change func(*proxyConfig)) chaosProxy {
 		cfg.server.Consume.AckTimeout = chaosAckTimeout
 		cfg.server.Consume.EvictionGrace = time.Second
 		cfg.server.ServerOptions = append(c.tap.ServerOptions(name),
-			grpc.KeepaliveParams(keepalive.ServerParameters{Time: 3 * time.Second, Timeout: 3 * time.Second}))
+			grpc.KeepaliveParams(keepalive.ServerParameters{Time: 3 * time.Second, Timeout: 8 * time.Second}))
 		cfg.wrap = func(b broker.Broker) broker.Broker { return c.tap.Broker(name, b) }
 		if change != nil {
 			change(cfg)
@@ -204,7 +204,7 @@ func (c *chaos) name(kind string) string {
 // dialOptions are those of all clients.
 func (c *chaos) dialOptions(name, addr string) []grpc.DialOption {
 	return append(c.tap.ClientOptions(name, c.servers[addr]), grpc.WithResolvers(anyOf{}),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 2 * time.Second}))
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 4 * time.Second}))
 }
 
 // connect returns a client with the SDK.

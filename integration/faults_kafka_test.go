@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/messageproxy/messageproxy/integration/history"
 	"github.com/messageproxy/messageproxy/integration/kafkacontainer"
 )
 
@@ -29,6 +30,7 @@ func TestFaultsOfKafka(t *testing.T) {
 		c.addClients(p.addr, false)
 	}
 	c.awaitEverybody()
+	c.history.Record(history.Disturbed{})
 	do := func(what string, step func(context.Context) error) {
 		t.Helper()
 		t.Log(what)

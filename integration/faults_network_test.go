@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/messageproxy/messageproxy/integration/history"
 )
 
 // faultRounds is how often each fault comes, and how much longer it lasts, if the
@@ -37,8 +39,8 @@ type networkFault struct {
 
 // long is longer than anybody waits for the other side: the group's session (6 s),
 // the Kafka client for an answer (10 s), the ACK timeout (10 s), gRPC for the
-// answer to a ping (12 s in the clients of a chaos run, 6 s in its servers).
-const long = 13 * time.Second
+// answer to a ping (14 s in the clients of a chaos run, 11 s in its servers).
+const long = 15 * time.Second
 
 // shortFaults last for moments, and messages get through meanwhile.
 func shortFaults() []networkFault {
@@ -118,6 +120,7 @@ func testNetworkFaults(t *testing.T, start func(c *chaos, places int) []*network
 	c := startChaos(t, sharedKafka.Brokers(), int32(2*places))
 	networks := start(c, places)
 	c.awaitEverybody()
+	c.history.Record(history.Disturbed{})
 	for range faultRounds(t) {
 		rand.Shuffle(places, func(i, j int) { networks[i], networks[j] = networks[j], networks[i] })
 		var striking sync.WaitGroup
