@@ -46,9 +46,10 @@ const (
 //
 // clients is the network between clients and proxies, of every kind; one.brokers is
 // the one between that proxy and Kafka. Several rounds of breaking and mending may
-// come before settle, with awaitFlow in between. A test that kills a server says
-// that too: c.history.Record(history.Stopped{Server: "one"}); whatever takes its
-// place has another name.
+// come before settle, with awaitFlow in between. A test that disturbs proxies or
+// Kafka, and not clients alone, says so before: c.history.Record(history.Disturbed{}).
+// One that kills a server says that: c.history.Record(history.Stopped{Server: "one"});
+// whatever takes its place has another name.
 type chaos struct {
 	t            *testing.T
 	admin        *admin
