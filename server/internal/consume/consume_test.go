@@ -227,6 +227,30 @@ func TestC6ClientThatStopsReadingIsEvicted(t *testing.T) {
 	})
 }
 
+// TestC6DeafClientsGetLessGraceWhenTheyTakeMuchMemory: what they were sent stays in
+// memory until their connections are closed.
+func TestC6DeafClientsGetLessGraceWhenTheyTakeMuchMemory(t *testing.T) {
+	bubble(t, 1, consume.Config{MaxBufferedBytes: 12 << 20}, func(t *testing.T, h *harness) {
+		_ = h.subscribeSilently("c")
+		synctest.Wait()
+		for range 3 {
+			h.produce(0, strings.Repeat("x", 1<<21))
+		}
+		closed := func() bool {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			_, err := h.conns["c"].Write(nil)
+			return err != nil
+		}
+		time.Sleep(60*time.Second + 500*time.Millisecond)
+		synctest.Wait()
+		require.False(t, closed(), "it has some time to read its end")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.True(t, closed(), "but not 10 s")
+	})
+}
+
 func TestC6HalfClosedClientThatDoesNotReadIsEvicted(t *testing.T) {
 	bubble(t, 1, consume.Config{PartitionWindow: 10000}, func(t *testing.T, h *harness) {
 		c := h.subscribeSilently("c")

@@ -98,6 +98,7 @@ type Service struct {
 	drains chan struct{}
 
 	repairedHeaderKeys atomic.Int64
+	unread             atomic.Int64 // see client.unread
 }
 
 // Stats is what a Service is doing, and has done.
@@ -179,7 +180,9 @@ func (s *Service) attach(request *messageproxyv1.SubscribeRequest, stream Stream
 	}
 	sub.streams++
 	s.lastClient++
-	return newClient(s.lastClient, request.GetClientName(), stream, &s.repairedHeaderKeys, s.cfg, sub.log), sub, nil
+	c := newClient(s.lastClient, request.GetClientName(), stream, &s.repairedHeaderKeys, s.cfg, sub.log)
+	c.unread = &s.unread
+	return c, sub, nil
 }
 
 // detach is called when a stream's reader has posted its last event.

@@ -35,7 +35,14 @@ type client struct {
 
 	frame      messageproxyv1.MessageBatch
 	frameBytes int
-	spare      []coordinator.Effect
+	lastFrame  int // bytes of the one before
+	// inTransport is what gRPC may have of frames: the one that is being sent, and the
+	// one before, which may wait for the client to read.
+	inTransport atomic.Int64
+	// unread counts inTransport of the streams of the service that were ended and may
+	// still have it.
+	unread *atomic.Int64
+	spare  []coordinator.Effect
 }
 
 // maxPendingRequests is how many of a stream's requests may wait for the loop.
@@ -51,6 +58,7 @@ func newClient(id coordinator.ClientID, name string, stream Stream, repairedKeys
 		outbox:       newOutbox(),
 		credits:      make(chan struct{}, maxPendingRequests),
 		written:      make(chan struct{}),
+		unread:       new(atomic.Int64),
 	}
 }
 
@@ -148,7 +156,10 @@ func (c *client) flushFrame() error {
 	if len(c.frame.Partitions) == 0 {
 		return nil
 	}
+	c.inTransport.Store(int64(c.lastFrame + c.frameBytes))
 	defer func() {
+		c.lastFrame = c.frameBytes
+		c.inTransport.Store(int64(c.lastFrame))
 		clear(c.frame.Partitions)
 		c.frame.Partitions, c.frameBytes = c.frame.Partitions[:0], 0
 	}()
@@ -211,8 +222,25 @@ func (c *client) end(err *messageproxyv1.Error) {
 		c.log.Info("stream ended by the server", "code", err.GetCode().String(), "reason", err.GetMessage())
 	}
 	c.outbox.end(err)
-	time.AfterFunc(c.cfg.EvictionGrace, func() { c.closeIfStuck(err) })
+	bytes := c.inTransport.Load()
+	if err == nil {
+		bytes = 0 // it has gone by itself
+	}
+	grace := c.cfg.EvictionGrace
+	if c.unread.Add(bytes) > c.cfg.MaxBufferedBytes/unreadShare {
+		grace /= 10
+	}
+	time.AfterFunc(grace, func() {
+		c.closeIfStuck(err)
+		c.unread.Add(-bytes)
+	})
 }
+
+// unreadShare is what part of the memory budget the frames of ended streams may take
+// before those that are ended next get less grace. Their messages are in the frames of
+// whoever gets them next too, and clients that never read can have themselves thrown
+// out every second.
+const unreadShare = 4
 
 // closeIfStuck closes the connection of a client that has not read its end. After
 // the writer has returned, a status may still be queued behind data that nobody
