@@ -108,6 +108,8 @@ func (c *sdkConsumer) handle(ctx context.Context, m *messageproxy.Message) error
 		if !sleep(ctx, delay) {
 			return ctx.Err()
 		}
+	case Stubborn:
+		time.Sleep(delay)
 	case Stuck, Deaf, AllButOne:
 		return c.standStill(ctx)
 	case Failing:

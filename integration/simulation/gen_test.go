@@ -193,6 +193,7 @@ func (d *drawing) steps() {
 			add(a)
 		}
 	}
+	d.scene(at)
 }
 
 // minSteps and maxSteps bound how long plans are.
@@ -243,7 +244,7 @@ func (d *drawing) consume() Action {
 
 func (d *drawing) manner(sdk bool) Manner {
 	if sdk {
-		return choose(d, "manner", Fast, Fast, Slow, Stuck, Failing)
+		return choose(d, "manner", Fast, Fast, Slow, Stuck, Stubborn, Failing)
 	}
 	return choose(d, "manner", Fast, Fast, Slow, Slow, Stuck, Shuffled, Shuffled, AllButOne, Giant, Foreign, Deaf)
 }

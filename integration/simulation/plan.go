@@ -151,6 +151,7 @@ const (
 	Giant     Manner = "giant"       // ACKs everything in one list each Delay, every id three times
 	Foreign   Manner = "foreign"     // ACKs as Fast, and ids of other clients, old ids, no ids
 	Deaf      Manner = "deaf"        // never reads; bare clients only
+	Stubborn  Manner = "stubborn"    // handlers take Delay, whatever their contexts say; SDK clients only
 	Failing   Manner = "failing"     // handlers fail now and then; SDK clients only
 )
 

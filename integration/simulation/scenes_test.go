@@ -1,0 +1,258 @@
+//go:build synctests
+
+package simulation
+
+import (
+	"slices"
+	"time"
+)
+
+// A scene is a few steps that hang together: random steps rarely come upon what it
+// takes for some rules to matter, such as a commit that is late, from a member that is
+// still one, while others go on. Its clients are its own, its subscription may be; all
+// around it the plan goes on at random.
+type scene func(d *drawing) []Step
+
+var scenes = []scene{
+	deafAndBack, allButOne, oneByOne, lateCommit, frozenWithACKs, doubtThenRefusal, cancelledBesideOthers, regainedWhilePaused,
+	latestWithoutACK, lastOneLeaves, handedToAnotherProxy, drainedWhileSlow, cutWhileSlow, expiredMeanwhile, stubbornHandler,
+	movedAfterAnAnswerIsLate,
+}
+
+const sceneSubscription = "scene"
+
+// scene adds one to half of the plans.
+func (d *drawing) scene(within time.Duration) {
+	if d.chance("scene", 2) {
+		return
+	}
+	steps := choose(d, "which scene", scenes...)(d)
+	begin := (within * time.Duration(d.intn("begin of scene", 0, 1000)) / 1000).Round(time.Millisecond)
+	for _, s := range steps {
+		s.At += begin
+		if !d.calm || !disturbs(s.Action) {
+			d.plan.Steps = append(d.plan.Steps, s)
+		}
+	}
+}
+
+// ownSubscription makes a subscription that has no clients but the scene's.
+func (d *drawing) ownSubscription(latest bool) string {
+	d.plan.Subscriptions = append(d.plan.Subscriptions, Subscription{
+		Name: sceneSubscription, Topics: []string{d.plan.Topics[0].Name}, Latest: latest,
+	})
+	return sceneSubscription
+}
+
+func at(t time.Duration, a Action) Step { return Step{At: t, Action: a} }
+
+// messages of a scene go to every partition of the first topic.
+func (d *drawing) messages(client string, count int) Produce {
+	return Produce{Client: client, Topic: d.plan.Topics[0].Name, Count: count, Keys: 1, Explicit: true}
+}
+
+// trickle sends a few messages again and again.
+func (d *drawing) trickle(from, every time.Duration, times int) []Step {
+	var steps []Step
+	for range times {
+		steps = append(steps, at(from, d.messages("y", 3)))
+		from += every
+	}
+	return steps
+}
+
+// deafAndBack: a client that doesn't read is thrown out while much is on its way to
+// it, and reads then.
+func deafAndBack(d *drawing) []Step {
+	large := d.messages("y", 10)
+	large.Size = 70_000
+	s := d.subscription()
+	return []Step{
+		at(0, Consume{Client: "x", Subscription: s, Manner: Deaf, AckTimeout: time.Second, Proxy: "p1"}),
+		at(0, Consume{Client: "z", Subscription: s, Manner: Fast, Again: true, Proxy: "p1"}),
+		at(100*time.Millisecond, large),
+		at(1200*time.Millisecond+d.some("after", 0, 300*time.Millisecond, time.Second), Behave{Client: "x", Manner: choose(d, "then", Fast, Stuck)}),
+	}
+}
+
+// allButOne: a client ACKs everything but one message.
+func allButOne(d *drawing) []Step {
+	c := Consume{Client: "x", Subscription: d.ownSubscription(false), Manner: AllButOne, AckTimeout: d.some("timeout", time.Second, 2*time.Second)}
+	d.plan.Settings.Window, d.plan.Settings.PartitionWindow = 0, 0
+	return append(d.trickle(100*time.Millisecond, 400*time.Millisecond, 14), at(0, c))
+}
+
+// oneByOne: a client takes longer for all than for each.
+func oneByOne(d *drawing) []Step {
+	return []Step{
+		at(0, Consume{Client: "x", Subscription: d.ownSubscription(false), Manner: Slow, Delay: 300 * time.Millisecond, AckTimeout: time.Second, Proxy: "p1"}),
+		at(100*time.Millisecond, d.messages("y", 10)),
+	}
+}
+
+// lateCommit: a commit is carried out long after its sender has given it up.
+func lateCommit(d *drawing) []Step {
+	d.plan.Settings.SessionTimeout = 30 * time.Second
+	d.plan.Settings.CommitInterval = 300 * time.Millisecond
+	steps := d.trickle(time.Second, time.Second, 16)
+	return append(steps,
+		at(0, Consume{Client: "x", Subscription: d.ownSubscription(false), Manner: Fast, Again: true, Proxy: "p1"}),
+		at(500*time.Millisecond, Requests{API: Commit, Effect: Late, Delay: d.some("late", 11*time.Second, 13*time.Second)}))
+}
+
+// frozenWithACKs: a proxy that has ACKs to commit is frozen, and another goes on.
+func frozenWithACKs(d *drawing) []Step {
+	d.plan.Proxies = 2
+	d.plan.Settings.CommitInterval, d.plan.Settings.CommitMessages, d.plan.Settings.SessionTimeout = 0, 0, 0
+	d.plan.Topics[0].Partitions = 6
+	s := d.ownSubscription(false)
+	more := d.messages("y", 40)
+	more.Proxy = "p2"
+	return []Step{
+		at(0, Consume{Client: "x", Subscription: s, Manner: Fast, Again: true, Proxy: "p1"}),
+		at(0, Consume{Client: "z", Subscription: s, Manner: Fast, Again: true, Proxy: "p2"}),
+		at(8*time.Second, more),
+		at(8500*time.Millisecond, Freeze{Proxy: "p1", For: d.some("frozen", 10*time.Second, 20*time.Second)}),
+		at(14*time.Second, more),
+		at(20*time.Second, more),
+		at(40*time.Second, more),
+	}
+}
+
+// doubtThenRefusal: an answer is lost, and the next attempt is refused.
+func doubtThenRefusal(d *drawing) []Step {
+	return []Step{
+		at(0, d.messages("y", 3)),
+		at(300*time.Millisecond, Requests{API: ProduceAPI, Effect: choose(d, "doubt", LoseAnswer, NoAnswer)}),
+		at(310*time.Millisecond, Requests{API: ProduceAPI, Effect: Fail, Error: "POLICY_VIOLATION", Count: 2, For: 5 * time.Second}),
+		at(300*time.Millisecond, d.messages("y", 10)),
+	}
+}
+
+// cancelledBesideOthers: a stream is cancelled while messages of several wait for
+// Kafka.
+func cancelledBesideOthers(d *drawing) []Step {
+	return []Step{
+		at(0, d.messages("y", 3)),
+		at(300*time.Millisecond, Requests{API: ProduceAPI, Effect: SlowAnswer, Delay: d.some("slow", 500*time.Millisecond, slowness)}),
+		at(310*time.Millisecond, d.messages("y", 5)),
+		at(320*time.Millisecond, d.messages("x", 5)),
+		at(330*time.Millisecond, d.messages("z", 5)),
+		at(400*time.Millisecond, EndProducer{Client: "x", How: Cancel}),
+		at(450*time.Millisecond, d.messages("y", 5)),
+	}
+}
+
+// regainedWhilePaused: a partition that is paused is lost and comes back.
+func regainedWhilePaused(d *drawing) []Step {
+	d.plan.Settings.PartitionWindow = 4
+	s := d.ownSubscription(false)
+	return []Step{
+		at(0, Consume{Client: "x", Subscription: s, Manner: Stuck, Again: true, Proxy: "p1", AckTimeout: time.Minute}),
+		at(200*time.Millisecond, d.messages("y", 60)),
+		at(time.Second, Kick{Proxy: "p1", Subscription: s}),
+		at(2*time.Second, Behave{Client: "x", Manner: Fast}),
+	}
+}
+
+// latestWithoutACK: a subscription begins at the latest, and everybody goes before
+// anything is ACKed.
+func latestWithoutACK(d *drawing) []Step {
+	s := d.ownSubscription(true)
+	return []Step{
+		at(0, d.messages("y", 10)),
+		at(500*time.Millisecond, Consume{Client: "x", Subscription: s, Manner: Stuck, Proxy: "p1"}),
+		at(5*time.Second, d.messages("y", 10)),
+		at(5200*time.Millisecond, EndConsumer{Client: "x", How: choose(d, "end", Close, Cut, HalfCloseConsumer)}),
+		at(6*time.Second, d.messages("y", 5)),
+		at(7*time.Second, Consume{Client: "z", Subscription: s, Manner: Fast, Again: true}),
+	}
+}
+
+// lastOneLeaves: the last client leaves with everything ACKed; another comes at once,
+// or later.
+func lastOneLeaves(d *drawing) []Step {
+	s := d.ownSubscription(d.chance("latest", 3))
+	return []Step{
+		at(0, Consume{Client: "x", Subscription: s, Manner: Fast, Proxy: "p1"}),
+		at(4*time.Second, d.messages("y", 20)),
+		at(4200*time.Millisecond, Requests{API: Commit, Effect: SlowAnswer, Delay: d.some("slow", 100*time.Millisecond, time.Second)}),
+		at(4300*time.Millisecond, EndConsumer{Client: "x", How: choose(d, "end", Leave, Close, HalfCloseConsumer)}),
+		at(4300*time.Millisecond+d.some("then", 0, 100*time.Millisecond, 2*time.Second), Consume{Client: "z", Subscription: s, Manner: Fast, Again: true}),
+	}
+}
+
+// handedToAnotherProxy: partitions move to another proxy with ACKs that are not
+// committed yet.
+func handedToAnotherProxy(d *drawing) []Step {
+	d.plan.Proxies = 2
+	d.plan.Settings.CommitInterval, d.plan.Settings.CommitMessages = 0, 0
+	d.plan.Topics[0].Partitions = 6
+	s := d.ownSubscription(false)
+	return []Step{
+		at(0, Consume{Client: "x", Subscription: s, Manner: choose(d, "manner", Fast, Slow), Delay: 50 * time.Millisecond, Again: true, Proxy: "p1"}),
+		at(4*time.Second, d.messages("y", 60)),
+		at(4500*time.Millisecond, Consume{Client: "z", Subscription: s, Manner: Fast, Again: true, Proxy: "p2"}),
+	}
+}
+
+// drainedWhileSlow: a proxy shuts down while Kafka owes it answers.
+func drainedWhileSlow(d *drawing) []Step {
+	messages := d.messages("y", choose(d, "count", 10, 100))
+	messages.Proxy, messages.SDK = "p1", d.chance("sdk", 2)
+	return []Step{
+		at(0, messages),
+		at(500*time.Millisecond, Requests{API: ProduceAPI, Effect: SlowAnswer, Proxy: "p1", Count: choose(d, "answers", 1, 3), Delay: d.some("slow", time.Second, 8*time.Second)}),
+		at(510*time.Millisecond, messages),
+		at(600*time.Millisecond, Drain{Proxy: "p1"}),
+		at(700*time.Millisecond, Start{Proxy: "p1"}),
+	}
+}
+
+// cutWhileSlow: an SDK client that produces loses its connection while Kafka owes
+// answers.
+func cutWhileSlow(d *drawing) []Step {
+	messages := d.messages("y", 20)
+	messages.SDK = true
+	return []Step{
+		at(0, messages),
+		at(500*time.Millisecond, Requests{API: ProduceAPI, Effect: SlowAnswer, Delay: d.some("slow", time.Second, slowness)}),
+		at(510*time.Millisecond, messages),
+		at(600*time.Millisecond, Disturb{Node: "y", How: Reset}),
+	}
+}
+
+// expiredMeanwhile: messages expire while nobody is connected.
+func expiredMeanwhile(d *drawing) []Step {
+	s := d.ownSubscription(false)
+	steps := []Step{
+		at(0, d.messages("y", 20)),
+		at(100*time.Millisecond, Consume{Client: "x", Subscription: s, Manner: Fast, Proxy: "p1"}),
+		at(5*time.Second, EndConsumer{Client: "x", How: Leave}),
+		at(6*time.Second, d.messages("y", 60)),
+		at(8*time.Second, Consume{Client: "z", Subscription: s, Manner: Fast, Again: true}),
+	}
+	for n := range d.plan.Topics[0].Partitions {
+		steps = append(steps, at(7*time.Second, Expire{Topic: d.plan.Topics[0].Name, Partition: n, Keep: 5}))
+	}
+	return steps
+}
+
+// movedAfterAnAnswerIsLate: messages go on coming for a partition whose answer is
+// overdue, and after it.
+func movedAfterAnAnswerIsLate(d *drawing) []Step {
+	d.plan.Settings.Outstanding = 0
+	return slices.Concat(d.trickle(0, 300*time.Millisecond, 12), []Step{
+		at(500*time.Millisecond, Requests{API: ProduceAPI, Effect: choose(d, "how", SlowAnswer, LoseAnswer), Delay: slowness}),
+	})
+}
+
+// stubbornHandler: a handler goes on although its stream is lost.
+func stubbornHandler(d *drawing) []Step {
+	s := d.ownSubscription(false)
+	return []Step{
+		at(0, Consume{Client: "x", SDK: true, Subscription: s, Manner: Stubborn, Delay: d.some("delay", time.Second, 3*time.Second)}),
+		at(200*time.Millisecond, d.messages("y", 12)),
+		at(600*time.Millisecond, Disturb{Node: "x", How: Reset}),
+	}
+}
