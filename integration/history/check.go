@@ -75,6 +75,10 @@ func (c *checker) step(i int) {
 		c.withdrawn(i, e)
 	case ConsumeEnded:
 		c.consumeEnded(i, e)
+	case Left:
+		if e.Side == Server { // a client knows what it asked for, not when that arrived
+			c.streamOf(Server, e.Stream).leftAt = i
+		}
 	case Sent:
 		c.sent(i, e)
 	case ExpiryTold:

@@ -124,7 +124,7 @@ func (c *checker) lookAhead(i int) {
 		p.expires = true
 		p.lastExpiry = max(p.lastExpiry, e.Before)
 	case Subscribed:
-		c.subscriptionOf(e.Subscription).observed[e.Side] = true
+		c.subscriptionOf(e.Subscription).servers[e.Side][e.Server] = true
 	case Consuming:
 		c.subscriptionOf(e.Subscription)
 	case Gained:

@@ -9,6 +9,7 @@ func (c *checker) checkOrder(i int, sh *share, h *hold, messages []*message) {
 		case m.position <= h.last && (sh.group.exact || h.unacked > 0):
 			c.reportOrder(i, sh, "out-of-order", fmt.Sprintf("stream %s got %s after %d", h.stream.name, m, h.last), m, h.lastDelivery())
 		case sh.group.exact:
+			c.checkAgain(i, sh, h, m)
 			c.checkWaiting(i, sh, h, m)
 			c.checkNext(i, sh, h, m)
 		case h.unacked > 0:
@@ -25,6 +26,15 @@ func (h *hold) lastDelivery() evidence {
 	}
 	x := h.messages[len(h.messages)-1]
 	return evidence{x.at, x.message}
+}
+
+// checkAgain: while a server has a partition, it delivers nothing again that was
+// ACKed. An ACK that came at the time of the end of its stream may have come too late.
+func (c *checker) checkAgain(i int, sh *share, h *hold, m *message) {
+	x := sh.reading.state(m)
+	if at := int(x.acked) - 1; x.sure && at > sh.gainedAt && !c.soon(at, i) {
+		c.reportOrder(i, sh, "acked-comes-again", fmt.Sprintf("stream %s got %s, which had been ACKed", h.stream.name, m), m, evidence{at, m})
+	}
 }
 
 // checkWaiting: what an ended stream left comes before anything newer.

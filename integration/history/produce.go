@@ -125,8 +125,8 @@ func (c *checker) mustBeLogged(p *partition, position int64) bool {
 }
 
 func (c *checker) finishProduce() {
-	for _, text := range slices.Sorted(maps.Keys(c.tokens)) {
-		if t := c.tokens[text]; text != "" && len(t.messages) > max(t.produced-t.failed, 1) {
+	for text, t := range c.tokens {
+		if text != "" && len(t.messages) > max(t.produced-t.failed, 1) {
 			c.report(len(c.entries)-1, "stored-twice", fmt.Sprintf("%q is stored at %s and at %s", text, t.messages[0], t.messages[1]),
 				entry(t.producedAt), logged(t.messages[0]), logged(t.messages[1]))
 		}

@@ -5,28 +5,35 @@ import (
 	"math"
 )
 
+// subscription is what is known of one subscription.
 type subscription struct {
-	name     string
-	observed [2]bool // whether its streams are seen, by side
+	name string
+	// servers are those whose streams are seen, by side.
+	servers  [2]map[string]bool
 	readings map[*partition]*reading
 }
 
 func (c *checker) subscriptionOf(name string) *subscription {
 	s := c.subscriptions[name]
 	if s == nil {
-		s = &subscription{name: name, readings: make(map[*partition]*reading)}
+		s = &subscription{name: name, servers: [2]map[string]bool{{}, {}}, readings: make(map[*partition]*reading)}
 		c.subscriptions[name] = s
 	}
 	return s
 }
 
 // judge is the side whose ACKs say what is done: the servers', who know best who
-// holds what, if they are seen.
+// holds what, if all of them are seen.
 func (s *subscription) judge() Side {
-	if s.observed[Server] {
-		return Server
+	for server := range s.servers[Client] {
+		if server != "" && !s.servers[Server][server] {
+			return Client
+		}
 	}
-	return Client
+	if len(s.servers[Server]) == 0 {
+		return Client
+	}
+	return Server
 }
 
 // reading is what became of the messages of one partition in one subscription.
@@ -51,7 +58,10 @@ type reading struct {
 
 // state is what became of one message: one more than the entries at which it was
 // delivered last, ACKed by who held it, and ACKed by somebody else.
-type state struct{ delivered, acked, stray int32 }
+type state struct {
+	delivered, acked, stray int32
+	sure                    bool // the ACK can't have come too late
+}
 
 func (c *checker) readingOf(s *subscription, p *partition) *reading {
 	r := s.readings[p]
@@ -108,7 +118,10 @@ func (r *reading) noteDelivered(i int, messages []*message) {
 	}
 }
 
-func (r *reading) noteAcked(i int, m *message) { r.state(m).acked = int32(i + 1) }
+func (r *reading) noteAcked(i int, m *message, sure bool) {
+	x := r.state(m)
+	x.acked, x.sure = int32(i+1), sure
+}
 
 // noteStray notes an ACK that doesn't count.
 func (r *reading) noteStray(i int, m *message) { r.state(m).stray = int32(i + 1) }
