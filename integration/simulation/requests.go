@@ -24,13 +24,29 @@ var apiKeys = map[API]kmsg.Key{
 	InitProducer: kmsg.InitProducerID,
 }
 
-// usualErrors are what Fail answers by default: errors that such a request gets in
-// the life of a cluster, and after which it is right to try again.
-var usualErrors = map[API]*kerr.Error{
-	ProduceAPI: kerr.NotLeaderForPartition, FetchAPI: kerr.NotLeaderForPartition, ListOffsets: kerr.NotLeaderForPartition,
-	Metadata: kerr.LeaderNotAvailable, Commit: kerr.CoordinatorLoadInProgress, FetchPositions: kerr.CoordinatorLoadInProgress,
-	Coordinator: kerr.CoordinatorNotAvailable, Join: kerr.CoordinatorLoadInProgress, Sync: kerr.NotCoordinator,
-	Heartbeat: kerr.NotCoordinator, LeaveGroup: kerr.CoordinatorLoadInProgress, InitProducer: kerr.CoordinatorLoadInProgress,
+// usualErrors are what Fail answers by default, one of them: errors that such a
+// request gets in the life of a cluster, and after which it is right to try again,
+// in the same way or as a member anew. (Kafka does what it is asked to when it
+// answers REQUEST_TIMED_OUT or NOT_ENOUGH_REPLICAS_AFTER_APPEND, and so does kfake.)
+var usualErrors = map[API][]*kerr.Error{
+	ProduceAPI: {
+		kerr.NotLeaderForPartition, kerr.LeaderNotAvailable, kerr.RequestTimedOut, kerr.NotEnoughReplicas,
+		kerr.NotEnoughReplicasAfterAppend, kerr.KafkaStorageError, kerr.UnknownTopicOrPartition,
+	},
+	FetchAPI: {
+		kerr.NotLeaderForPartition, kerr.UnknownLeaderEpoch, kerr.FencedLeaderEpoch, kerr.KafkaStorageError,
+		kerr.UnknownTopicOrPartition, kerr.ReplicaNotAvailable,
+	},
+	ListOffsets:    {kerr.NotLeaderForPartition, kerr.LeaderNotAvailable, kerr.UnknownTopicOrPartition},
+	Metadata:       {kerr.LeaderNotAvailable, kerr.UnknownTopicOrPartition},
+	Commit:         {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.RequestTimedOut, kerr.RebalanceInProgress, kerr.UnknownMemberID, kerr.IllegalGeneration},
+	FetchPositions: {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.UnstableOffsetCommit},
+	Coordinator:    {kerr.CoordinatorNotAvailable},
+	Join:           {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.UnknownMemberID},
+	Sync:           {kerr.NotCoordinator, kerr.RebalanceInProgress, kerr.UnknownMemberID},
+	Heartbeat:      {kerr.NotCoordinator, kerr.RebalanceInProgress, kerr.UnknownMemberID, kerr.IllegalGeneration},
+	LeaveGroup:     {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.UnknownMemberID},
+	InitProducer:   {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.ConcurrentTransactions},
 }
 
 // requestFaults decides about the requests of proxies to Kafka, on their way.
@@ -75,7 +91,8 @@ func (f *requestFaults) remove(rule *requestRule) {
 
 // fail has the cluster answer with an error.
 func (f *requestFaults) fail(r Requests, count int) {
-	answer := usualErrors[r.API]
+	usual := usualErrors[r.API]
+	answer := usual[f.world.random.IntN(len(usual))]
 	if named := errorNamed(r.Error); named != nil {
 		answer = named
 	}
