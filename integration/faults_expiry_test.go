@@ -77,6 +77,7 @@ func startExpiry(t *testing.T) (c *chaos, addr string) {
 	return c, c.startProxy("one", func(cfg *proxyConfig) {
 		cfg.server.Consume.PartitionWindow = expiryWindow
 		cfg.server.Consume.AckTimeout, cfg.server.Consume.MaxAckTimeout = 2*patience, 2*patience
+		cfg.kafka.SessionTimeout = patience // what is held stays, however busy the machine is
 	}).addr
 }
 

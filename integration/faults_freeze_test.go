@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -80,6 +81,26 @@ func (c *chaos) requirePositionsOnlyRise() {
 	require.NotZero(c.t, seen)
 }
 
+// shares reports whether the members of a subscription's consumer group have so many
+// partitions each, and none is on its way.
+func (a *admin) shares(subscription string, partitions ...int) bool {
+	a.t.Helper()
+	groups, err := a.kadm.DescribeGroups(a.ctx(), subscription)
+	require.NoError(a.t, err)
+	var assigned []int
+	for _, member := range groups[subscription].Members {
+		n := 0
+		if assignment, ok := member.Assigned.AsConsumer(); ok {
+			for _, topic := range assignment.Topics {
+				n += len(topic.Partitions)
+			}
+		}
+		assigned = append(assigned, n)
+	}
+	slices.Sort(assigned)
+	return groups[subscription].State == "Stable" && slices.Equal(assigned, partitions)
+}
+
 // A proxy that is frozen for less than the session timeout goes on as if nothing had
 // been. Its clients hold messages for longer than the ACK timeout, but it didn't see
 // that time.
@@ -87,13 +108,12 @@ func TestProxyFrozenForAShortTimeGoesOn(t *testing.T) {
 	t.Parallel()
 	const frozen = 4 * time.Second
 	c := startChaos(t, sharedKafka.Brokers(), 12)
-	one := c.startServer("one", "--ack-timeout", "3s", "--kafka-session-timeout", "30s", "--produce-timeout", "30s")
-	two := c.startServer("two", "--kafka-session-timeout", "30s")
+	patient := []string{"--kafka-session-timeout", "30s", "--produce-timeout", "30s"}
+	one, two := c.startServer("one", append(patient, "--ack-timeout", "3s")...), c.startServer("two", patient...)
 	c.addLoad(one.addr)
 	c.addLoad(two.addr)
 	c.awaitFlow()
-	eventually(t, patience, func() bool { return c.admin.members(c.subscription) == 2 }, "both proxies are members")
-	c.last(time.Second) // partitions have moved
+	eventually(t, patience, func() bool { return c.admin.shares(c.subscription, 6, 6) }, "both proxies have their share")
 	began := time.Now()
 	for range faultRounds(t) {
 		one.freeze()

@@ -2,6 +2,8 @@ package integration_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,11 +37,9 @@ func TestTopicIsCreatedAgainUnderLoad(t *testing.T) {
 				holder.awaitWithdrawnAtOnce(patience)
 				holder.ack(held...)
 				holder.awaitNotHeld(patience, held...)
-				require.NotEmpty(t, holder.told(), "clients are told of the trouble")
-				for _, e := range holder.told() {
-					require.Equal(t, messageproxyv1.ErrorCode_ERROR_CODE_CONSUME_FAILED, e.GetCode())
-					require.Contains(t, e.GetMessage(), c.topic)
-				}
+				require.True(t, slices.ContainsFunc(holder.told(), func(e *messageproxyv1.Error) bool {
+					return e.GetCode() == messageproxyv1.ErrorCode_ERROR_CODE_CONSUME_FAILED && strings.Contains(e.GetMessage(), c.topic)
+				}), "clients are told which topic is the trouble: %v", holder.told())
 				for _, w := range workers {
 					w.awaitEvent(patience, "CONSUME_FAILED", isTrouble(messageproxy.CodeConsumeFailed))
 					w.awaitEvent(patience, "recovery", isRecovery(messageproxy.CodeConsumeFailed))
