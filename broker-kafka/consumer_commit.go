@@ -27,6 +27,10 @@ import (
 // committed a last time before the callback returns; after it the client joins
 // again, and a commit of before is refused.
 //
+// Nor does Kafka know what a member had when it was another one: a consumer that was
+// thrown out, and that joins again, would be believed. So a partition is committed only
+// for the member that it was assigned to.
+//
 // A commit whose answer didn't come may still be carried out later, and would
 // then take back the position of one that was sent after it. The client gives up
 // on an answer after 10 s, with the connection. That a connection was closed says
@@ -146,9 +150,9 @@ func (c *consumer) flush(ctx context.Context, ps []*partition) error {
 	for {
 		c.mu.Lock()
 		settled := c.commits.settled
-		dirty := false
+		dirty, member := false, c.membership().member
 		for _, p := range ps {
-			dirty = dirty || c.partitions[p.id] == p && p.needsCommit()
+			dirty = dirty || c.partitions[p.id] == p && p.member == member && p.needsCommit()
 		}
 		if dirty {
 			c.commits.urgent = true
@@ -205,7 +209,7 @@ func (c *consumer) beginCommit(current membership) *commitBatch {
 	b.request.Group, b.request.MemberID, b.request.Generation = c.opts.Subscription, current.member, current.generation
 	topics := make(map[string]int)
 	for _, p := range c.partitions {
-		if p.needsCommit() {
+		if p.member == current.member && p.needsCommit() {
 			b.positions[p] = p.tracker.Position()
 			c.addToCommit(b.request, topics, p)
 		}
@@ -275,9 +279,6 @@ func (c *consumer) commitFailedLocked(b *commitBatch, err *broker.Error) {
 	if isTopicGone(err) { // then it fails for ever, and a start is not written down
 		c.noteTopicFailureLocked(err.Topic, err)
 	}
-	if isTopicGone(err) { // then it fails for ever, and a start is not written down
-		c.noteTopicFailureLocked(err.Topic, err)
-	}
 	c.retryCommitLocked()
 	c.log.Debug("a commit failed", "error", err)
 }
@@ -332,7 +333,10 @@ var errNoCommitAnswer = errors.New("Kafka answered a commit without a word about
 // heedCommitErrorLocked does what an error asks for besides trying again.
 func (c *consumer) heedCommitErrorLocked(b *commitBatch, err error) {
 	switch {
-	case errors.Is(err, kerr.UnknownMemberID), errors.Is(err, kerr.IllegalGeneration):
+	case errors.Is(err, kerr.UnknownMemberID):
+		// Kafka has thrown this consumer out. The next heartbeat says so too, and ends
+		// its partitions; joining again would keep them.
+	case errors.Is(err, kerr.IllegalGeneration):
 		if c.membership() == b.membership {
 			c.client.ForceRebalance() // rather than wait for the next heartbeat to say so
 		}

@@ -8,10 +8,12 @@ import (
 )
 
 // partition is one assignment of a partition to the consumer. The consumer's mu
-// guards it, apart from id and topic, which never change.
+// guards it, apart from id, topic and member, which never change.
 type partition struct {
 	id    broker.TopicPartition
 	topic topicID
+	// member is the id of the group's member that it was assigned to.
+	member string
 
 	// told: EventAssigned is in the queue or returned. Before that the caller hears
 	// nothing of the partition.

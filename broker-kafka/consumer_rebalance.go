@@ -22,6 +22,8 @@ func (c *consumer) onAssigned(_ context.Context, _ *kgo.Client, assigned map[str
 	defer c.mu.Unlock()
 	c.commits.joins++
 	c.health.groupJoined()
+	member := c.membership().member
+	c.endStaleLocked(member)
 	c.reviewTroubleLocked(time.Now())
 	if c.closing {
 		return
@@ -32,12 +34,35 @@ func (c *consumer) onAssigned(_ context.Context, _ *kgo.Client, assigned map[str
 	}
 	ps := make([]*partition, 0, len(ids))
 	for _, id := range ids {
-		p := &partition{id: id, topic: c.topicIDs[id.Topic]}
+		p := &partition{id: id, topic: c.topicIDs[id.Topic], member: member}
 		c.partitions[id] = p
 		ps = append(ps, p)
 	}
 	c.makeResolvableLocked(ps)
 	c.log.Debug("partitions assigned", "partitions", ids)
+}
+
+// endStaleLocked ends what was assigned to another member than this consumer is now.
+// Kafka had thrown that one out. The client, if it only hears of it when it joins
+// again, joins as a new member and keeps what it had, at the positions where it was.
+// But others may have had the partitions meanwhile, and be further on. Since the
+// client can't be brought to begin them anew, the consumer fails for good.
+func (c *consumer) endStaleLocked(member string) {
+	var stale []*partition
+	for _, p := range c.partitions {
+		if p.member != member {
+			stale = append(stale, p)
+		}
+	}
+	if len(stale) == 0 {
+		return
+	}
+	c.log.Warn("Kafka had thrown this consumer out; its partitions begin anew with another", "partitions", idsOf(stale))
+	c.endAssignmentLocked(stale)
+	c.failLocked(&broker.Error{
+		Code: broker.CodeUnavailable, Partition: broker.AnyPartition,
+		Message: "Kafka had not heard of this consumer for the session timeout and gave its partitions to others; subscribe again",
+	})
 }
 
 // onRevoked gives the caller time to ACK what it holds, commits, and lets the
@@ -73,7 +98,8 @@ func (c *consumer) onLost(_ context.Context, _ *kgo.Client, lost map[string][]in
 }
 
 // beginRevoking tells the caller and returns the partitions that it may hold
-// something of; the others are gone at once. It returns nothing once the consumer
+// something of; the others are gone at once, as are those of a member that Kafka has
+// thrown out. It returns nothing once the consumer
 // is closing: Close has committed already, and nobody polls.
 func (c *consumer) beginRevoking(ids []broker.TopicPartition) []*partition {
 	c.mu.Lock()
@@ -81,21 +107,22 @@ func (c *consumer) beginRevoking(ids []broker.TopicPartition) []*partition {
 	if c.closing {
 		return nil
 	}
-	var ps, untold []*partition
+	var ps, gone []*partition
 	queued := make(map[*partition]struct{})
+	member := c.membership().member
 	for _, id := range ids {
 		p := c.partitions[id]
 		switch {
 		case p == nil || p.isRevoking():
-		case !p.told:
-			untold = append(untold, p)
+		case !p.told || p.member != member:
+			gone = append(gone, p)
 		default:
 			p.released = make(chan struct{})
 			ps = append(ps, p)
 			queued[p] = struct{}{}
 		}
 	}
-	c.endAssignmentLocked(untold)
+	c.endAssignmentLocked(gone)
 	if len(ps) > 0 {
 		c.dropQueuedLocked(queued)
 		c.tellLocked(broker.EventRevoking{Partitions: idsOf(ps), TimeLeft: c.opts.HandoverTimeout})
@@ -185,7 +212,7 @@ func (c *consumer) rebaseLocked(p *partition, offset int64, why string) {
 		"topic", p.id.Topic, "partition", p.id.Partition, "offset", offset, "expected", p.next, "reason", why)
 	caller := p.pauses & pausedByCaller
 	c.endAssignmentLocked([]*partition{p})
-	again := &partition{id: p.id, topic: p.topic, told: true, note: p.note, tracker: prefix.New(offset), next: offset, writeStart: true}
+	again := &partition{id: p.id, topic: p.topic, member: p.member, told: true, note: p.note, tracker: prefix.New(offset), next: offset, writeStart: true}
 	again.pauses = caller
 	c.partitions[p.id] = again
 	c.tellLocked(broker.EventAssigned{Partitions: []broker.TopicPartition{p.id}})
