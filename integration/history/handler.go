@@ -113,6 +113,6 @@ func (c *checker) handled(i int, e Handled) {
 	}
 	x.ok[m] = true
 	if x.subscription != nil && x.subscription.judge() == Client {
-		c.readingOf(x.subscription, p).noteAcked(i, m, false)
+		c.readingOf(x.subscription, p).noteAcked(i, m, nil)
 	}
 }

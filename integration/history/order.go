@@ -32,7 +32,7 @@ func (h *hold) lastDelivery() evidence {
 // ACKed. An ACK that came at the time of the end of its stream may have come too late.
 func (c *checker) checkAgain(i int, sh *share, h *hold, m *message) {
 	x := sh.reading.state(m)
-	if at := int(x.acked) - 1; x.sure && at > sh.gainedAt && !c.soon(at, i) {
+	if at := int(x.acked) - 1; x.by == sh.group && at > sh.gainedAt && !c.soon(at, i) {
 		c.reportOrder(i, sh, "acked-comes-again", fmt.Sprintf("stream %s got %s, which had been ACKed", h.stream.name, m), m, evidence{at, m})
 	}
 }

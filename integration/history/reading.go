@@ -60,7 +60,7 @@ type reading struct {
 // delivered last, ACKed by who held it, and ACKed by somebody else.
 type state struct {
 	delivered, acked, stray int32
-	sure                    bool // the ACK can't have come too late
+	by                      *group // whose stream ACKed it; nil if that may have come too late
 }
 
 func (c *checker) readingOf(s *subscription, p *partition) *reading {
@@ -118,9 +118,9 @@ func (r *reading) noteDelivered(i int, messages []*message) {
 	}
 }
 
-func (r *reading) noteAcked(i int, m *message, sure bool) {
+func (r *reading) noteAcked(i int, m *message, by *group) {
 	x := r.state(m)
-	x.acked, x.sure = int32(i+1), sure
+	x.acked, x.by = int32(i+1), by
 }
 
 // noteStray notes an ACK that doesn't count.

@@ -104,7 +104,7 @@ func (c *checker) lost(i int, e Lost) {
 // or the time that it was told is over.
 func (c *checker) checkPromise(i int, sh *share) {
 	h := sh.holder
-	if h == nil || h.leavingAt == 0 || h.unacked == 0 || h.stream.ended || c.deleted[sh.partition.name.Topic] {
+	if h == nil || h.leavingAt == 0 || h.unacked == 0 || h.stream.ended || c.mayBeThrownOut(i, h.stream) || c.deleted[sh.partition.name.Topic] {
 		return
 	}
 	left := c.entries[h.leavingAt].Event.(Withdrawn).TimeLeft

@@ -251,7 +251,10 @@ func (c *checker) acked(i int, e Acked) {
 		return
 	}
 	judged := s.side == s.group.subscription.judge()
-	sure := s.group.exact && !s.ended && s.thrownOutAt == never && !c.overdue(i, s)
+	by := s.group
+	if !by.exact || s.ended || s.thrownOutAt != never || c.overdue(i, s) {
+		by = nil // it may come too late
+	}
 	for _, id := range e.IDs {
 		m := c.messages[id]
 		if m == nil {
@@ -265,7 +268,7 @@ func (c *checker) acked(i int, e Acked) {
 		if c.ackHeld(i, s, m) || s.doubtful[m] {
 			delete(s.doubtful, m)
 			if judged {
-				r.noteAcked(i, m, sure)
+				r.noteAcked(i, m, by)
 			}
 		} else {
 			r.noteStray(i, m)
