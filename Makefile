@@ -30,6 +30,10 @@ setup: ## Install what the tests need, Docker and the Kafka image included
 sim: ## Attack the proxy in virtual time (PLANS=2000, TIME=1h, RACE=1, REPLAY=plan: see tools/sim)
 	tools/sim
 
+.PHONY: sim-mutants
+sim-mutants: ## Show that it notices when the proxy breaks a rule (MUTANTS="name,name": those alone)
+	$(GO) run ./integration/simulation/mutants/cmd -only "$(MUTANTS)"
+
 .PHONY: faults
 faults: ## Break networks, proxies and a real Kafka under load, ROUNDS=5 times each
 	tools/faults $(or $(ROUNDS),5)
