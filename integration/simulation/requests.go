@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -42,7 +43,7 @@ var usualErrors = map[API][]*kerr.Error{
 	Commit:         {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.RequestTimedOut, kerr.RebalanceInProgress, kerr.UnknownMemberID, kerr.IllegalGeneration},
 	FetchPositions: {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.UnstableOffsetCommit},
 	Coordinator:    {kerr.CoordinatorNotAvailable},
-	Join:           {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.UnknownMemberID},
+	Join:           {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator},
 	Sync:           {kerr.NotCoordinator, kerr.RebalanceInProgress, kerr.UnknownMemberID},
 	Heartbeat:      {kerr.NotCoordinator, kerr.RebalanceInProgress, kerr.UnknownMemberID, kerr.IllegalGeneration},
 	LeaveGroup:     {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.UnknownMemberID},
@@ -53,9 +54,15 @@ var usualErrors = map[API][]*kerr.Error{
 type requestFaults struct {
 	world *world
 
+	failing atomic.Int32 // how many Fails are in force
+
 	mu    sync.Mutex
 	rules []*requestRule
 }
+
+// failedAnswerDelay is what every answer takes longer while requests fail. Without
+// it, a client that tries again at once would do so for ever at one point in time.
+const failedAnswerDelay = 10 * time.Millisecond
 
 type requestRule struct {
 	Requests
@@ -97,7 +104,9 @@ func (f *requestFaults) fail(r Requests, count int) {
 		answer = named
 	}
 	handle := f.world.kafka.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{apiKeys[r.API]}, Err: answer, Count: count})
+	f.failing.Add(1)
 	f.world.after(r.For, func() {
+		f.failing.Add(-1)
 		handle.Remove()
 		f.world.faults.add(fmt.Sprintf("requests %s %s", r.API, r.Effect), handle.Hits())
 	})
@@ -188,6 +197,8 @@ func (c *kafkaConnection) answer(b []byte) verdict {
 	delete(c.answers, number)
 	c.mu.Unlock()
 	switch {
+	case rule == nil && c.faults.failing.Load() > 0:
+		return verdict{delay: failedAnswerDelay}
 	case rule == nil:
 		return verdict{}
 	case rule.Effect == LoseAnswer:

@@ -5,7 +5,6 @@ package simulation
 import (
 	"fmt"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"testing"
 	"testing/synctest"
@@ -41,7 +40,7 @@ const realTimeLimit = 2 * time.Minute
 func Run(t *testing.T, plan Plan) (result Result) {
 	t.Helper()
 	watchdog := time.AfterFunc(realTimeLimit, func() {
-		fmt.Fprintf(os.Stderr, "simulation: no end after %v:\n%s\n%s\n", realTimeLimit, plan, stacks())
+		fmt.Fprintf(os.Stderr, "simulation: no end after %v:\n%s\n%s\n", realTimeLimit, plan, runningStacks())
 		os.Exit(2)
 	})
 	defer watchdog.Stop()
@@ -65,10 +64,4 @@ func Run(t *testing.T, plan Plan) (result Result) {
 		result = w.run()
 	})
 	return result
-}
-
-// stacks are those of all goroutines.
-func stacks() []byte {
-	b := make([]byte, 8<<20)
-	return b[:runtime.Stack(b, true)]
 }
