@@ -19,7 +19,7 @@ func dial(t testing.TB, addr string) (messageproxyv1.MessageProxyClient, *grpc.C
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<30)),
 		grpc.WithStaticStreamWindowSize(64<<10), grpc.WithStaticConnWindowSize(1<<20))
 	require.NoError(t, err)
-	t.Cleanup(func() { conn.Close() })
+	t.Cleanup(func() { _ = conn.Close() }) // once more, for most
 	return messageproxyv1.NewMessageProxyClient(conn), conn
 }
 

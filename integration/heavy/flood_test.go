@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,16 +21,23 @@ import (
 	"github.com/messageproxy/messageproxy/server"
 )
 
-// many is a number of the full size, or less where it is for a minute in all.
+// many is a number of the full size, or less where all tests together are to take a
+// minute.
 func many(full, less int) int {
-	if *fullSize {
+	switch {
+	case *fullSize:
 		return full
+	case raced:
+		return less / 10
 	}
 	return less
 }
 
+// patient gives clients that are held up by their own floods the time to ACK.
+func patient(cfg *server.Config) { cfg.Consume.AckTimeout = 10 * time.Minute }
+
 func TestFloods(t *testing.T) {
-	s := newScene(t, nil)
+	s := newScene(t, patient)
 	s.createTopic(t, "orders", 8)
 	s.fill(t, "orders", 8, 200, 100)
 	underAttack(t, s, map[string]func(*testing.T){
@@ -110,7 +119,7 @@ func countOf(message string) (n int) {
 
 // giantAcks sends ACKs of nearly a million messages each.
 func (s *scene) giantAcks(t *testing.T) {
-	const ids = 999_000 // a request with a million is refused
+	ids := many(999_000, 999_000) // a request with a million is refused
 	client, conn := dial(t, s.addr)
 	defer conn.Close()
 	stream, held := s.hold(t, client, "hostile-lists", 100)
@@ -235,6 +244,37 @@ func subscribeAndVanish(t *testing.T, client messageproxyv1.MessageProxyClient, 
 	case 3:
 		require.NoError(t, stream.CloseSend())
 	}
+}
+
+// TestEndlessSubscriptionNames: each name costs a Kafka client, so there is a limit,
+// and who comes too late costs nothing.
+func TestEndlessSubscriptionNames(t *testing.T) {
+	const limit = 20
+	s := newScene(t, func(cfg *server.Config) { cfg.Consume.MaxSubscriptions = limit })
+	s.createTopic(t, "orders", 8)
+	underAttack(t, s, map[string]func(*testing.T){
+		"names without end": func(t *testing.T) {
+			client, conn := dial(t, s.addr)
+			defer conn.Close()
+			var accepted, refused atomic.Int64
+			inParallel(many(100_000, 5000), func(i int) {
+				stream, err := client.Consume(t.Context())
+				require.NoError(t, err)
+				require.NoError(t, stream.Send(subscribeRequest(fmt.Sprint("hostile-", i), "orders")))
+				response, err := stream.Recv()
+				require.NoError(t, err)
+				switch {
+				case response.GetSubscribed() != nil:
+					accepted.Add(1)
+				case response.GetTerminalError().GetCode() == messageproxyv1.ErrorCode_ERROR_CODE_RESOURCE_EXHAUSTED:
+					refused.Add(1)
+				}
+			})
+			t.Logf("%d were accepted, %d refused; %d goroutines", accepted.Load(), refused.Load(), runtime.NumGoroutine())
+			require.EqualValues(t, limit-1, accepted.Load(), "the bystander's is one too")
+			require.EqualValues(t, many(100_000, 5000)-(limit-1), refused.Load())
+		},
+	})
 }
 
 func TestDeafClientsAreEvicted(t *testing.T) {

@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -137,13 +136,6 @@ func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.done
 	_ = p.cmd.Wait()
-}
-
-// alive fails the test if the process has ended: the kernel kills what takes too
-// much memory.
-func (p *process) alive() {
-	p.t.Helper()
-	require.NoError(p.t, p.cmd.Process.Signal(syscall.Signal(0)), "the proxy has died")
 }
 
 // memory is what the kernel says of a process's memory, in bytes.
