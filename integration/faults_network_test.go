@@ -18,7 +18,7 @@ import (
 // environment says so: `make faults` does.
 func faultRounds(t *testing.T) int {
 	t.Helper()
-	text, ok := os.LookupEnv("MESSAGEPROXY_FAULT_ROUNDS")
+	text, ok := os.LookupEnv("MESSAGEPROXY_TEST_FAULT_ROUNDS")
 	if !ok {
 		return 1
 	}
