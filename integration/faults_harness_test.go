@@ -27,7 +27,7 @@ const (
 	// What the proxies of a chaos run are set to, so that a fault needn't last a
 	// minute to matter.
 	chaosCommitInterval = time.Second
-	chaosAckTimeout     = 10 * time.Second
+	chaosAckTimeout     = 12 * time.Second
 	chaosProduceTimeout = 6 * time.Second
 )
 
@@ -86,9 +86,8 @@ func startChaos(t *testing.T, brokers []string, partitions int32) *chaos {
 	c.incarnation = c.topic
 	c.watchPositions()
 	t.Cleanup(func() {
-		if !c.checked {
-			c.rules.Settled = false // something went wrong before
-			c.check()
+		if !c.checked { // something went wrong before
+			t.Log(countEvents(c.history.Entries()))
 		}
 	})
 	return c

@@ -96,7 +96,7 @@ const (
 	chaosKeys     = 30
 	smallestValue = 100
 	// chaosPace is how often each producer sends something.
-	chaosPace = 20 * time.Millisecond
+	chaosPace = 50 * time.Millisecond
 )
 
 // sdkProducer produces with the SDK until it is told to finish.

@@ -38,7 +38,7 @@ type networkFault struct {
 }
 
 // long is longer than anybody waits for the other side: the group's session (6 s),
-// the Kafka client for an answer (10 s), the ACK timeout (10 s), gRPC for the
+// the Kafka client for an answer (10 s), the ACK timeout (12 s), gRPC for the
 // answer to a ping (14 s in the clients of a chaos run, 11 s in its servers).
 const long = 15 * time.Second
 
@@ -88,12 +88,9 @@ func (f networkFault) strike(c *chaos, n *network) {
 // load; one doesn't.
 func TestFaultsBetweenClientsAndProxy(t *testing.T) {
 	t.Parallel()
-	testNetworkFaults(t, func(c *chaos, places int) (networks []*network) {
+	testNetworkFaults(t, 8, func(c *chaos) func(i int) *network {
 		one := c.startProxy("proxy", nil)
-		for i := range places {
-			networks = append(networks, c.addClients(one.addr, i%2 == 0))
-		}
-		return networks
+		return func(i int) *network { return c.addClients(one.addr, i%2 == 0) }
 	})
 }
 
@@ -101,39 +98,42 @@ func TestFaultsBetweenClientsAndProxy(t *testing.T) {
 // its own, under load; one doesn't.
 func TestFaultsBetweenProxiesAndKafka(t *testing.T) {
 	t.Parallel()
-	testNetworkFaults(t, func(c *chaos, places int) (networks []*network) {
-		for i := range places {
+	testNetworkFaults(t, 6, func(c *chaos) func(i int) *network {
+		c.history.Record(history.Disturbed{}) // soon
+		return func(i int) *network {
 			p := c.startProxy(fmt.Sprintf("proxy-%d", i+1), nil)
 			c.addClients(p.addr, i%2 == 0)
-			networks = append(networks, p.brokers)
+			return p.brokers
 		}
-		return networks
 	})
 }
 
-// testNetworkFaults has black holes in all networks but two, different ones at the
-// same time, and in one the short faults, one after another. start starts proxies
-// and clients, and returns the networks.
-func testNetworkFaults(t *testing.T, start func(c *chaos, places int) []*network) {
-	holes := blackHoles()
-	places := len(holes) + 2
+// testNetworkFaults has different black holes in all networks but two at the same
+// time, and in one the short faults, one after another. start returns what starts
+// the proxy or the clients of one of the places, and returns its network.
+func testNetworkFaults(t *testing.T, places int, start func(c *chaos) func(i int) *network) {
 	c := startChaos(t, sharedKafka.Brokers(), int32(2*places))
-	networks := start(c, places)
+	place := start(c)
+	networks := make([]*network, places)
+	for i := range networks {
+		networks[i] = place(i)
+	}
 	c.awaitEverybody()
-	c.history.Record(history.Disturbed{})
+	holes := blackHoles()
 	for range faultRounds(t) {
-		rand.Shuffle(places, func(i, j int) { networks[i], networks[j] = networks[j], networks[i] })
 		var striking sync.WaitGroup
-		for i, hole := range holes {
-			striking.Go(func() { hole.strike(c, networks[i]) })
+		for i := range places - 2 {
+			striking.Go(func() { holes[i].strike(c, networks[i]) })
 		}
 		striking.Go(func() {
 			for _, f := range shortFaults() {
-				f.strike(c, networks[len(holes)])
+				f.strike(c, networks[places-2])
 			}
 		})
 		striking.Wait()
 		c.awaitEverybody()
+		rand.Shuffle(places, func(i, j int) { networks[i], networks[j] = networks[j], networks[i] })
+		rand.Shuffle(len(holes), func(i, j int) { holes[i], holes[j] = holes[j], holes[i] })
 	}
 	c.settle()
 }
