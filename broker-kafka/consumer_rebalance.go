@@ -76,7 +76,7 @@ func (c *consumer) onRevoked(_ context.Context, _ *kgo.Client, revoked map[strin
 	c.awaitRelease(ps)
 	ctx, cancel := context.WithTimeout(c.ctx, finalCommitTimeout)
 	defer cancel()
-	if err := c.flush(ctx, ps); err != nil {
+	if err := c.flush(ctx, ps); err != nil && c.ctx.Err() == nil {
 		c.log.Warn("partitions go to another consumer before their ACKs are durable; what was ACKed last is delivered again",
 			"partitions", idsOf(ps), "error", err)
 	}
@@ -99,14 +99,11 @@ func (c *consumer) onLost(_ context.Context, _ *kgo.Client, lost map[string][]in
 
 // beginRevoking tells the caller and returns the partitions that it may hold
 // something of; the others are gone at once, as are those of a member that Kafka has
-// thrown out. It returns nothing once the consumer
-// is closing: Close has committed already, and nobody polls.
+// thrown out. Once the consumer is closing nobody polls, and nobody is waited for; but
+// what Close hasn't committed by then has its last chance too.
 func (c *consumer) beginRevoking(ids []broker.TopicPartition) []*partition {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing {
-		return nil
-	}
 	var ps, gone []*partition
 	queued := make(map[*partition]struct{})
 	member := c.membership().member
