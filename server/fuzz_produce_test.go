@@ -38,11 +38,12 @@ func (p *producing) take(response proto.Message) {
 	p.terminal = r.GetTerminalError()
 }
 
-// request makes a request of messages, good ones and bad ones.
+// request makes a request of up to 12 messages, good ones and bad ones: of one kind or
+// of several.
 func (w *fuzzWorld) request(p *producing, x, y int) []byte {
 	request := &messageproxyv1.ProduceRequest{}
 	for i := range 1 + x%12 {
-		request.Messages = append(request.Messages, w.message(p, y+i))
+		request.Messages = append(request.Messages, w.message(p, y+i*(1-x/12%2)))
 	}
 	data, err := proto.Marshal(request)
 	require.NoError(w.t, err)
@@ -121,6 +122,7 @@ func (w *fuzzWorld) checkProducing() {
 		for _, m := range messages {
 			if sequences[m.GetSequence()] == 1 && made[string(m.GetValue())] == 1 && m.GetTopic() == keptTopic {
 				w.checkTruth(p.results[m.GetSequence()], stored[string(m.GetValue())])
+				w.checkUnanswered(p, m, stored[string(m.GetValue())])
 			}
 		}
 	}
@@ -161,6 +163,13 @@ func (w *fuzzWorld) checkTruth(results []*messageproxyv1.ProduceResult, stored [
 		case e.GetCode() != messageproxyv1.ErrorCode_ERROR_CODE_UNKNOWN_OUTCOME:
 			require.Empty(w.t, stored, "it is stored, and its result is %v", e)
 		}
+	}
+}
+
+// checkUnanswered: what has no result when the server shuts down is not stored.
+func (w *fuzzWorld) checkUnanswered(p *producing, m *messageproxyv1.OutgoingMessage, stored []string) {
+	if p.terminal.GetCode() == messageproxyv1.ErrorCode_ERROR_CODE_SHUTTING_DOWN && len(p.results[m.GetSequence()]) == 0 {
+		require.Empty(w.t, stored, "message %d has no result", m.GetSequence())
 	}
 }
 

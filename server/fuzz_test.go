@@ -15,15 +15,17 @@ import (
 // bytes: a letter and two figures; see fuzzWorld.step.
 func FuzzStreams(f *testing.F) {
 	for _, program := range []string{
-		"P00p00p55p99h00",                                    // produce, half-close
-		"C00S00+07+17t00a00t10+23a10l00h00",                  // consume, ACK, leave
-		"C00S00C11S10+07+17+27t10a01A10c00t20a10z0",          // a handover
-		"C00S00+07F80t00a00t20+07F:0t40",                     // a partition that moves
-		"P00C00S00F10p07+07t30F70p07t30F00",                  // a broker that fails
-		"C00S00+07+17r00t40t40P00p00w05\xff\xff\xff\xff\xff", // who doesn't read; what is no request
-		"P00p00C11S00+07D00t20a00p00h00",                     // a drain
-		"C00m10P00m05C12S10m18",                              // requests with a wrong byte
-		"P00r00p:9p:9p:9F10p99t30c00P00p:9t40",               // full windows, and a client that vanishes
+		"P00p00p55p99h00",                                     // produce, half-close
+		"C00S00+07+17t00a00t10+23a10l00h00",                   // consume, ACK, leave
+		"C00S00C11S10+07+17+27t10a01A10c00t20a10z0",           // a handover
+		"C00S00+07F80t00a00t20+07F:0t40",                      // a partition that moves
+		"P00C00S00F10p07+07t30F70p07t30F00",                   // a broker that fails
+		"C00S00+07+17r00t40t40P00p00w05\xff\xff\xff\xff\xff",  // who doesn't read; what is no request
+		"P00p00C11S00+07D00t20a00p00h00",                      // a drain
+		"C00m10P00m05C12S10m18",                               // requests with a wrong byte
+		"P00r00p:9p:9p:9F10p99t30c00P00p:9t40",                // full windows, and a client that vanishes
+		"C00S00+07a00A03a01A04a02A01a03A02a00A03a01A04a00h00", // many ACKs
+		"P00P01F10p\x170p\x170t20D00t20F00",                   // a drain with more than a window in hand
 	} {
 		f.Add([]byte(program))
 	}

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -48,6 +49,8 @@ func FuzzProduceResponses(f *testing.F) {
 	})
 }
 
+const maxOutstanding = 10
+
 // producingFuzz is what both sides know of each message, by its value.
 type producingFuzz struct {
 	t      *testing.T
@@ -69,7 +72,7 @@ type producingFuzz struct {
 func (p *producingFuzz) run(calls []byte) {
 	service := &rawService{produce: p.serve}
 	p.client = service.startWith(p.t, []grpc.ServerOption{grpc.ForceServerCodecV2(bytesCodec{})},
-		messageproxy.WithMaxOutstanding(10, 1000), messageproxy.WithReconnectBackoff(time.Millisecond, time.Second))
+		messageproxy.WithMaxOutstanding(maxOutstanding, 1000), messageproxy.WithReconnectBackoff(time.Millisecond, time.Second))
 	for len(calls) >= 3 {
 		p.call(calls[0], figure(calls[1]), figure(calls[2]))
 		calls = calls[3:]
@@ -157,6 +160,7 @@ func (p *producingFuzz) check() {
 // serve serves a stream as the script says, and properly when that is over.
 func (p *producingFuzz) serve(stream produceServer) error {
 	var waiting []*messageproxyv1.OutgoingMessage
+	unanswered := make(map[uint64]bool)
 	for {
 		letter, x, y := p.script.next()
 		letter = letterOf(letter, "raaaewudngtTsoz")
@@ -166,21 +170,21 @@ func (p *producingFuzz) serve(stream produceServer) error {
 			if err != nil {
 				return nil
 			}
-			p.receive(request)
+			p.receive(request, unanswered)
 			waiting = append(waiting, request.GetMessages()...)
 			if letter == 0 {
-				_ = stream.Send(p.answer(&waiting, len(waiting), "stored", 0))
+				_ = stream.Send(p.answer(&waiting, unanswered, len(waiting), "stored", 0))
 			}
 		case 'a', 'u':
-			_ = stream.Send(p.answer(&waiting, 1+x%10, map[byte]string{'a': "stored", 'u': "nothing"}[letter], y))
+			_ = stream.Send(p.answer(&waiting, unanswered, 1+x%10, map[byte]string{'a': "stored", 'u': "nothing"}[letter], y))
 		case 'e':
-			_ = stream.Send(p.answer(&waiting, 1+x%10, "failed", y))
+			_ = stream.Send(p.answer(&waiting, unanswered, 1+x%10, "failed", y))
 		case 'w':
 			_ = stream.Send(&messageproxyv1.ProduceResponse{Results: []*messageproxyv1.ProduceResult{
 				{Sequence: 0}, {Sequence: 1 << 63, Outcome: stored}, {Sequence: uint64(x + 1000), Outcome: stored}, {},
 			}})
 		case 'd': // again
-			_ = stream.Send(p.answer(new(waiting), 1+x%10, "stored", y))
+			_ = stream.Send(p.answer(new(waiting), unanswered, 1+x%10, "stored", y))
 		case 'n':
 			_ = stream.Send(&messageproxyv1.ProduceResponse{})
 		case 'g':
@@ -214,12 +218,14 @@ func (p *producingFuzz) garbage(n int) []byte {
 
 var stored = &messageproxyv1.ProduceResult_Receipt{Receipt: &messageproxyv1.MessageReceipt{MessageId: "id"}}
 
-func (p *producingFuzz) receive(request *messageproxyv1.ProduceRequest) {
+func (p *producingFuzz) receive(request *messageproxyv1.ProduceRequest, unanswered map[uint64]bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, m := range request.GetMessages() {
 		p.got[string(m.GetValue())] = true
+		unanswered[m.GetSequence()] = true
 	}
+	assert.True(p.t, len(unanswered) <= maxOutstanding || p.anything, "%d messages are outstanding", len(unanswered))
 }
 
 func (p *producingFuzz) noteEnd(e *messageproxyv1.Error) {
@@ -230,7 +236,7 @@ func (p *producingFuzz) noteEnd(e *messageproxyv1.Error) {
 
 // answer takes some of the messages that wait, the last first if y is odd, and
 // answers them.
-func (p *producingFuzz) answer(waiting *[]*messageproxyv1.OutgoingMessage, n int, what string, y int) *messageproxyv1.ProduceResponse {
+func (p *producingFuzz) answer(waiting *[]*messageproxyv1.OutgoingMessage, unanswered map[uint64]bool, n int, what string, y int) *messageproxyv1.ProduceResponse {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	response := &messageproxyv1.ProduceResponse{}
@@ -238,6 +244,7 @@ func (p *producingFuzz) answer(waiting *[]*messageproxyv1.OutgoingMessage, n int
 		at := y % 2 * (len(*waiting) - 1)
 		m := (*waiting)[at]
 		*waiting = append((*waiting)[:at:at], (*waiting)[at+1:]...)
+		delete(unanswered, m.GetSequence())
 		result := &messageproxyv1.ProduceResult{Sequence: m.GetSequence()}
 		switch what {
 		case "stored":
