@@ -37,31 +37,36 @@ const realTimeLimit = 2 * time.Minute
 
 // Run carries out a plan in a bubble of its own, and says what came of it. It
 // fails t only if the world itself can't be made. Several may run in parallel.
-func Run(t *testing.T, plan Plan) (result Result) {
+func Run(t *testing.T, plan Plan) Result {
+	t.Helper()
+	return inBubble(t, plan, func(t *testing.T) Result { return newWorld(t, plan).run() })
+}
+
+// inBubble runs f in a bubble. That it doesn't come to its end is a violation too:
+// it panics, or goroutines are left that wait for each other.
+func inBubble(t *testing.T, plan Plan, f func(t *testing.T) Result) (result Result) {
 	t.Helper()
 	watchdog := time.AfterFunc(realTimeLimit, func() {
 		fmt.Fprintf(os.Stderr, "simulation: no end after %v:\n%s\n%s\n", realTimeLimit, plan, runningStacks())
 		os.Exit(2)
 	})
 	defer watchdog.Stop()
-	// A bubble whose goroutines wait for each other, or don't end, panics.
 	defer func() {
 		if p := recover(); p != nil {
-			result.Violations = append(result.Violations, history.Violation{
-				Rule: "simulation-ends", Problem: fmt.Sprintf("%v\n%s", p, bubbleStacks()),
-			})
+			result.violateEnd(fmt.Sprintf("%v\n%s", p, bubbleStacks()))
 		}
 	}()
 	synctest.Test(t, func(t *testing.T) {
 		defer func() {
 			if p := recover(); p != nil {
-				result.Violations = append(result.Violations, history.Violation{
-					Rule: "simulation-ends", Problem: fmt.Sprintf("panic: %v\n%s", p, debug.Stack()),
-				})
+				result.violateEnd(fmt.Sprintf("panic: %v\n%s", p, debug.Stack()))
 			}
 		}()
-		w := newWorld(t, plan)
-		result = w.run()
+		result = f(t)
 	})
 	return result
+}
+
+func (r *Result) violateEnd(problem string) {
+	r.Violations = append(r.Violations, history.Violation{Rule: "simulation-ends", Problem: problem})
 }

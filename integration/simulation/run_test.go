@@ -63,3 +63,30 @@ func runScript(t *testing.T, plan Plan, seen map[string]int) {
 		Print(t.Output(), v.Events)
 	}
 }
+
+func TestAGoroutineThatIsLeftIsAViolation(t *testing.T) {
+	result := inBubble(t, Plan{}, func(*testing.T) Result {
+		go func() { <-make(chan struct{}) }()
+		return Result{Messages: 7}
+	})
+	require.Equal(t, 7, result.Messages, "what came of it is kept")
+	require.Len(t, result.Violations, 1)
+	require.Equal(t, "simulation-ends", result.Violations[0].Rule)
+	require.Contains(t, result.Violations[0].Problem, "deadlock")
+	require.Contains(t, result.Violations[0].Problem, "TestAGoroutineThatIsLeftIsAViolation", "its stack is there")
+}
+
+func TestWaitingForEachOtherIsAViolation(t *testing.T) {
+	result := inBubble(t, Plan{}, func(*testing.T) Result {
+		<-make(chan struct{})
+		return Result{}
+	})
+	require.Len(t, result.Violations, 1)
+	require.Contains(t, result.Violations[0].Problem, "all goroutines in bubble are blocked")
+}
+
+func TestAPanicIsAViolation(t *testing.T) {
+	result := inBubble(t, Plan{}, func(*testing.T) Result { panic("it breaks") })
+	require.Len(t, result.Violations, 1)
+	require.Contains(t, result.Violations[0].Problem, "it breaks")
+}
