@@ -150,8 +150,8 @@ func (x *calm) lost(i int, e Lost, p *partition) {
 		}
 	}
 	r := x.readingOf(e.Subscription, p)
-	if r.from < 0 {
-		return
+	if r.from < 0 || p.expires || p.compacted {
+		return // the log doesn't have everything that there was
 	}
 	for n := p.after(max(r.done, r.from) - 1); n < len(p.log); n++ {
 		at, ok := r.acked[p.log[n]]
