@@ -129,4 +129,3 @@ func TestTrackerAgreesWithItsModel(t *testing.T) {
 		})
 	})
 }
-
