@@ -221,15 +221,18 @@ func underDeafProducers(t *testing.T, clients int, l load, request *messageproxy
 	var requests atomic.Int64
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
-	inParallel(clients, func(int) {
-		stream := openProduce(ctx, t, a.addr)
-		require.NoError(t, stream.Send(tiny))
+	streams := make([]produceStream, clients)
+	inParallel(clients, func(i int) {
+		streams[i] = openProduce(ctx, t, a.addr)
+		require.NoError(t, streams[i].Send(tiny))
+	})
+	for _, stream := range streams {
 		go func() { // blocks when the server takes no more, and ends with the stream
 			for stream.Send(request) == nil {
 				requests.Add(1)
 			}
 		}()
-	})
+	}
 	a.measure(fmt.Sprintf("%d producers that never read", clients))
 	t.Logf("they have sent %d requests of %d KiB", requests.Load(), proto.Size(request)/kib)
 
