@@ -14,6 +14,11 @@ type Rules struct {
 	// PartitionWindow 0: not checked.
 	PartitionWindow int
 	Overshoot       int
+	// WindowBytes is how many bytes a client may hold, unless it is one message;
+	// BufferedBytes is the budget of a server, in which each message counts with 320
+	// bytes more. 0: not checked.
+	WindowBytes   int
+	BufferedBytes int
 	// Slack is how far apart the two ends of a stream, or two streams, may record
 	// what happened at one time: zero in virtual time, seconds otherwise.
 	Slack time.Duration
@@ -126,4 +131,5 @@ func (c *checker) finish() {
 	c.finishProduce()
 	c.finishLiveness()
 	c.checkCalm()
+	c.checkBytes()
 }

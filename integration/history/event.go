@@ -59,6 +59,8 @@ type Message struct {
 	// Token is what its producer wrote into it, unique in the history; empty if it
 	// came from elsewhere.
 	Token string
+	// Size is that of key, value and headers, in bytes; 0: it isn't known.
+	Size int
 }
 
 // Side is where something was seen. Streams may be observed at either end or at

@@ -113,6 +113,10 @@ func (s *script) setRules(words []string) {
 			s.rules.PartitionWindow = s.number(value)
 		case "overshoot":
 			s.rules.Overshoot = s.number(value)
+		case "window-bytes":
+			s.rules.WindowBytes = s.number(value)
+		case "budget":
+			s.rules.BufferedBytes = s.number(value)
 		case "latest":
 			s.rules.StartLatest = map[string]bool{value: true}
 		case "settled":
@@ -206,7 +210,7 @@ func message(p history.Partition, position int64, token string) history.Message 
 	if token == "" {
 		token = id
 	}
-	return history.Message{ID: id, Position: position, Token: token}
+	return history.Message{ID: id, Position: position, Token: token, Size: 100}
 }
 
 func (w *phrase) span() time.Duration { return w.duration(w.next()) }

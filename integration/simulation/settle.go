@@ -315,7 +315,7 @@ func (w *world) rules() history.Rules {
 	cfg := w.serverConfig("")
 	rules := history.Rules{
 		AckTimeout: cfg.Consume.AckTimeout, PartitionWindow: cfg.Consume.PartitionWindow,
-		Overshoot: w.overshoot(), StartLatest: map[string]bool{}, Settled: true,
+		Overshoot: w.overshoot(), WindowBytes: w.plan.Settings.WindowBytes, BufferedBytes: w.plan.Settings.BufferedBytes, StartLatest: map[string]bool{}, Settled: true,
 	}
 	for _, s := range w.plan.Subscriptions {
 		rules.StartLatest[s.Name] = s.Latest

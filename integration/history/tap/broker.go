@@ -106,7 +106,7 @@ func (c *tappedConsumer) fetchedLocked(e broker.EventMessages) {
 	messages := make([]history.Message, len(e.Messages))
 	for i := range e.Messages {
 		m := &e.Messages[i]
-		messages[i] = history.Message{ID: m.ID, Position: int64(m.Position), Token: Token(m.Value)}
+		messages[i] = history.Message{ID: m.ID, Position: int64(m.Position), Token: Token(m.Value), Size: m.Size()}
 	}
 	if at, ok := parseID(e.Messages[0].ID); ok {
 		c.renameLocked(e.Partition, c.tap.topics.name(e.Partition.Topic, at.topic))

@@ -147,6 +147,7 @@ func (s *consumeStream) deliverLocked(in *messageproxyv1.PartitionMessages) {
 	var last topicID
 	for i, m := range in.GetMessages() {
 		message, topic, ok := messageOf(m.GetId(), m.GetValue())
+		message.Size = sizeOf(m)
 		if i == 0 || ok && topic != last {
 			deliver()
 			messages, last, name = make([]history.Message, 0, len(in.GetMessages())-i), topic, key.Topic
@@ -161,6 +162,15 @@ func (s *consumeStream) deliverLocked(in *messageproxyv1.PartitionMessages) {
 		s.names = make(map[broker.TopicPartition]string)
 	}
 	s.names[key] = name
+}
+
+// sizeOf is the size that limits are about.
+func sizeOf(m *messageproxyv1.Message) int {
+	n := len(m.GetKey()) + len(m.GetValue())
+	for _, h := range m.GetHeaders() {
+		n += len(h.GetKey()) + len(h.GetValue())
+	}
+	return n
 }
 
 // messageOf returns a message as history has it, and its topic's UUID if the id

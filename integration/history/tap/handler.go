@@ -11,6 +11,10 @@ import (
 func (t *Tap) Handler(client string, h func(context.Context, *messageproxy.Message) error) func(context.Context, *messageproxy.Message) error {
 	return func(ctx context.Context, m *messageproxy.Message) (err error) {
 		message, topic, ok := messageOf(m.ID, m.Value)
+		message.Size = len(m.Key) + len(m.Value)
+		for _, h := range m.Headers {
+			message.Size += len(h.Key) + len(h.Value)
+		}
 		p := history.Partition{Topic: m.Topic, Number: m.Partition}
 		if ok {
 			p.Topic = t.topics.name(m.Topic, topic)

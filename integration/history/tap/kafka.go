@@ -193,7 +193,7 @@ func (l *logReader) read(ctx context.Context) ([]history.Message, error) {
 				break
 			}
 			id := formatID(idParts{topic: l.topic.id, partition: l.partition, position: r.Offset})
-			messages = append(messages, history.Message{ID: id, Position: r.Offset, Token: Token(r.Value)})
+			messages = append(messages, history.Message{ID: id, Position: r.Offset, Token: Token(r.Value), Size: sizeOfRecord(r)})
 		}
 	}
 	return messages, nil
@@ -265,4 +265,12 @@ func (l *logReader) findLeader(ctx context.Context) error {
 	}
 	l.topic = found[0]
 	return nil
+}
+
+func sizeOfRecord(r *kgo.Record) int {
+	n := len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		n += len(h.Key) + len(h.Value)
+	}
+	return n
 }

@@ -118,7 +118,8 @@ func (s *scene) requireConsumed(side history.Side, tokens []string, handling []h
 			assert.Equal(s, stream, e.Stream)
 			assert.Equal(s, on(0), e.Partition)
 			for _, m := range e.Messages {
-				assert.Equal(s, history.Message{ID: m.ID, Position: int64(delivered), Token: tokens[delivered]}, m)
+				assert.Equal(s, history.Message{ID: m.ID, Position: int64(delivered), Token: tokens[delivered], Size: m.Size}, m)
+				assert.Positive(s, m.Size)
 				assert.True(s, slices.ContainsFunc(handling, func(h history.Handling) bool { return h.Message == m }))
 				delivered++
 			}
@@ -214,7 +215,8 @@ func consumerWithoutTheSDK(s *scene) {
 	for _, f := range fetched {
 		assert.Equal(s, on(0), f.Partition)
 		for _, m := range f.Messages {
-			assert.Equal(s, history.Message{ID: ids[n], Position: int64(n), Token: []string{"a", "b"}[n]}, m)
+			assert.Equal(s, history.Message{ID: ids[n], Position: int64(n), Token: []string{"a", "b"}[n], Size: m.Size}, m)
+			assert.Positive(s, m.Size)
 			n++
 		}
 	}
