@@ -159,7 +159,8 @@ const (
 // Of the rest, only what was recorded when the partition was just lost can be late, or
 // what a stream records after a send that had waited since before. And a stream to
 // which something is delivered late is told in the same breath that the partition is
-// gone, or it ends.
+// gone. (It may also end without being told; but where messages were fetched again
+// before that, the server has heard of the loss.)
 func (c *checker) attribute(i int, s *stream, sh *share, m *message) attribution {
 	fetchedNow, fetchedEarlier := true, true
 	if sh.group.fetches {
@@ -170,20 +171,23 @@ func (c *checker) attribute(i int, s *stream, sh *share, m *message) attribution
 	switch {
 	case fetchedNow && !fetchedEarlier:
 		return current
-	case !fetchedNow && fetchedEarlier && c.goesSoon(i, s, sh):
+	case !fetchedNow && fetchedEarlier && c.goesSoon(i, s, sh, true):
 		return late
 	case sh.lostAt == never || c.at(sh.lostAt).Before(c.decided(i, s).Add(-c.rules.Slack)):
 		return current
-	case !fetchedNow || !c.goesSoon(i, s, sh):
+	case !fetchedNow || !c.goesSoon(i, s, sh, false):
 		return current
 	}
 	return doubtful
 }
 
 // goesSoon reports whether a stream is told, as the next thing after a delivery, that
-// it holds nothing of the partition any more, or ends.
-func (c *checker) goesSoon(i int, s *stream, sh *share) bool {
-	next := s.endsAt
+// it holds nothing of the partition any more; or, if orEnds, whether it ends.
+func (c *checker) goesSoon(i int, s *stream, sh *share, orEnds bool) bool {
+	next := never
+	if orEnds {
+		next = s.endsAt
+	}
 	if k, _ := slices.BinarySearch(s.leaves[sh.partition], i); k < len(s.leaves[sh.partition]) {
 		next = s.leaves[sh.partition][k]
 	}
