@@ -2,6 +2,7 @@ package history
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -160,6 +161,8 @@ func (x *calm) lost(i int, e Lost, p *partition) {
 		}
 		r.done, r.lost = p.log[n].position+1, i
 	}
+	// ACKs behind a message without one went with the partition.
+	maps.DeleteFunc(r.acked, func(m *message, _ time.Time) bool { return m.position >= r.done })
 }
 
 func (x *calm) fetched(i int, e Fetched) {
