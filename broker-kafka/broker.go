@@ -21,6 +21,7 @@ type Broker struct {
 	// dial is how the options' clients dial.
 	dial        dialFunc
 	fetchMemory *fetchMemory
+	successors  *successors
 
 	mu     sync.Mutex
 	pinger *kgo.Client // nil before the first Ping
@@ -37,7 +38,7 @@ func New(opts Options) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)
 	}
-	b := &Broker{opts: opts, log: opts.Logger, fetchMemory: newFetchMemory(opts.MaxFetchBytes)}
+	b := &Broker{opts: opts, log: opts.Logger, fetchMemory: newFetchMemory(opts.MaxFetchBytes), successors: newSuccessors()}
 	if err := kgo.ValidateOpts(b.clientOptions()...); err != nil {
 		return nil, fmt.Errorf("kafka: the client options contradict each other or are not valid: %w", err)
 	}

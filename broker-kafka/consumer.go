@@ -59,6 +59,7 @@ type consumer struct {
 	log            *slog.Logger
 	client         *kgo.Client
 	fetched        *fetched
+	successors     *successors
 
 	// topicIDs and topicNames are each other's inverse, and never change.
 	topicIDs   map[string]topicID
@@ -161,6 +162,7 @@ func (b *Broker) makeConsumer(opts broker.ConsumerOptions) *consumer {
 		commitMessages: b.opts.CommitMessages,
 		log:            b.log.With("subscription", opts.Subscription),
 		fetched:        newFetched(b.fetchMemory),
+		successors:     b.successors,
 		partitions:     make(map[broker.TopicPartition]*partition),
 		topicFailures:  make(map[string]*failure),
 		closed:         make(chan struct{}),

@@ -113,6 +113,46 @@ func TestPositionOfAnotherTopicIsNone(t *testing.T) {
 	}
 }
 
+// A subscription that began at the latest message reads a topic that was created
+// again from its first: it is older than the topic, though Kafka has forgotten it.
+func TestStartLatestReadsATopicThatWasCreatedAgainFromItsFirst(t *testing.T) {
+	inBubble(t, 1, func(e *env) {
+		opts := Options{Brokers: e.cluster.ListenAddrs(), ClientOptions: e.clientOptions()}
+		byName(&opts, nil)
+		b, err := New(opts)
+		require.NoError(e, err)
+		open := func() *testConsumer {
+			c, err := b.NewConsumer(e.Context(), broker.ConsumerOptions{
+				Subscription: "billing", Topics: []string{testTopic}, Start: broker.StartLatest,
+			})
+			require.NoError(e, err)
+			tc := &testConsumer{consumer: c.(*consumer), env: e}
+			e.Cleanup(tc.close)
+			return tc
+		}
+		e.produce(0, 0, 10)
+		c := open()
+		c.pollUntil("it is assigned", func() bool { return len(c.assigned) == 1 })
+		e.createTopicAgain(20)
+		c.pollUntil("it fails for good", func() bool { return c.err != nil && !broker.IsRetryable(c.err) })
+		c.close()
+		_, err = e.admin.DeleteOffsets(e.Context(), "billing", kadm.TopicsSet{testTopic: {0: {}}})
+		require.NoError(e, err) // as Kafka does
+		require.EqualValues(e, -1, e.committed(0))
+
+		c = open()
+		c.pollMessages(0, 20)
+		assert.Equal(e, numbers(0, 20), values(c.messages[0]))
+		c.close() // and ACKs nothing
+
+		b, err = New(opts) // another server
+		require.NoError(e, err)
+		c = open()
+		c.pollMessages(0, 20)
+		assert.Equal(e, numbers(0, 20), values(c.messages[0]), "that it begins there is written down")
+	})
+}
+
 // A position that a tool has written is taken as it is.
 func TestPositionWithoutANoteCounts(t *testing.T) {
 	inBubble(t, 1, func(e *env) {

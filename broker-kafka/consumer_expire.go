@@ -124,6 +124,7 @@ func (c *consumer) failTopicLocked(topic string, why error) {
 	for _, p := range c.partitions {
 		p.topicGone = p.topicGone || p.id.Topic == topic
 	}
+	c.successors.expect(c.opts.Subscription, topic)
 	c.failLocked(&broker.Error{
 		Code: broker.CodeTopicNotFound, Topic: topic, Partition: broker.AnyPartition,
 		Message: "the topic is gone, or is another one now; subscribe again once it exists", Err: why,

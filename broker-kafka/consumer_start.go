@@ -47,6 +47,9 @@ func (c *consumer) startPositions(ctx context.Context, offsets map[string]map[in
 	if err := c.flush(ctx, c.begin(offsets, began, written)); err != nil {
 		return nil, err
 	}
+	for topic := range offsets {
+		c.successors.begun(c.opts.Subscription, topic)
+	}
 	c.tellAssigned(offsets)
 	return offsets, nil
 }
@@ -138,7 +141,7 @@ func (c *consumer) resolveFresh(ctx context.Context, fresh map[string][]int32, o
 		of      map[string][]int32
 		at      int64
 		written bool
-	}{{earliest, oldestOffset, false}, {latest, endOffset, true}} {
+	}{{earliest, oldestOffset, c.opts.Start == broker.StartLatest}, {latest, endOffset, true}} {
 		listed, err := c.listOffsets(ctx, part.of, part.at)
 		if err != nil {
 			return nil, nil, err
@@ -170,6 +173,8 @@ func (c *consumer) divideFresh(ctx context.Context, fresh map[string][]int32, of
 		began[topic] = counts[topic]
 		if known, ok := committed[topic]; ok {
 			began[topic] = known
+		} else if c.successors.expects(c.opts.Subscription, topic) {
+			began[topic] = 0
 		}
 		for _, number := range fresh[topic] {
 			if number < began[topic] {
