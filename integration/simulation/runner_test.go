@@ -121,7 +121,7 @@ func runGuarded(t *testing.T, plan Plan) (result Result) {
 	<-ended
 	if !returned { // a test that fails ends its goroutine
 		result.Violations = append(result.Violations, history.Violation{
-			Rule: "simulation-fails", Problem: "the output says why: a data race, if it says nothing else of this plan",
+			Rule: "simulation-ends", Problem: "its test failed, and the output says why: a data race, if it says nothing else of this plan",
 		})
 	}
 	return result

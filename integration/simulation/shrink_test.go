@@ -12,17 +12,24 @@ import (
 // Since scheduling is random, every attempt is made several times, and a plan that
 // fails rarely may remain as it is.
 func shrink(t *testing.T, f failure, patience time.Duration) failure {
-	s := &shrinker{t: t, smallest: f, rules: rulesOf(f.violations), deadline: time.Now().Add(patience)}
-	for s.removeSteps() || s.simplify() {
+	s := &shrinker{
+		run:      func(plan Plan) Result { return runGuarded(t, plan) },
+		smallest: f, rules: rulesOf(f.violations), deadline: time.Now().Add(patience),
 	}
-	return s.smallest
+	return s.shrink()
 }
 
 type shrinker struct {
-	t        *testing.T
+	run      func(Plan) Result
 	smallest failure
 	rules    []string
 	deadline time.Time
+}
+
+func (s *shrinker) shrink() failure {
+	for s.removeSteps() || s.simplify() {
+	}
+	return s.smallest
 }
 
 // attempts is how often a smaller plan has to pass before it counts as one that
@@ -35,7 +42,7 @@ func (s *shrinker) fails(plan Plan) bool {
 		if time.Now().After(s.deadline) {
 			return false
 		}
-		result := runGuarded(s.t, plan)
+		result := s.run(plan)
 		for _, rule := range rulesOf(result.Violations) {
 			if slices.Contains(s.rules, rule) {
 				s.smallest = failure{s.smallest.number, plan, result.Violations, result.History}
