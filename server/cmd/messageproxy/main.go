@@ -5,6 +5,7 @@ package main
 import "os"
 
 func main() {
+	fitBuffers()
 	os.Exit(run(program{
 		args:    os.Args[1:],
 		environ: os.Environ(),
