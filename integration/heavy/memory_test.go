@@ -48,7 +48,7 @@ const maxRequest = 4 * mib
 // budget is the memory that docs/guarantees.md states.
 func (s settings) budget(l load) int64 {
 	return 64*mib +
-		2*s.buffered + 2*min(64*mib, s.buffered/4) +
+		3*s.buffered + 2*min(64*mib, s.buffered/4) +
 		3*s.outstanding +
 		256*kib*(l.consumers+l.subscriptions) + mib*(l.producers+l.large) +
 		2*maxRequest*l.large
