@@ -64,8 +64,10 @@ func (d *drawing) trickle(from, every time.Duration, times int) []Step {
 // deafAndBack: a client that doesn't read is thrown out while much is on its way to
 // it, and reads then.
 func deafAndBack(d *drawing) []Step {
-	large := d.messages("y", 10)
+	large := d.messages("y", 30)
 	large.Size = 70_000
+	settings := &d.plan.Settings
+	settings.Window, settings.WindowBytes, settings.PartitionWindow, settings.BufferedBytes, settings.EvictionGrace = 0, 0, 0, 0, 0
 	s := d.subscription()
 	return []Step{
 		at(0, Consume{Client: "x", Subscription: s, Manner: Deaf, AckTimeout: time.Second, Proxy: "p1"}),
@@ -78,7 +80,7 @@ func deafAndBack(d *drawing) []Step {
 // allButOne: a client ACKs everything but one message.
 func allButOne(d *drawing) []Step {
 	c := Consume{Client: "x", Subscription: d.ownSubscription(false), Manner: AllButOne, AckTimeout: d.some("timeout", time.Second, 2*time.Second)}
-	d.plan.Settings.Window, d.plan.Settings.PartitionWindow = 0, 0
+	d.plan.Settings.Window, d.plan.Settings.PartitionWindow, d.plan.Settings.EvictionGrace = 0, 0, time.Second
 	return append(d.trickle(100*time.Millisecond, 400*time.Millisecond, 14), at(0, c))
 }
 
@@ -143,15 +145,18 @@ func cancelledBesideOthers(d *drawing) []Step {
 	}
 }
 
-// regainedWhilePaused: a partition that is paused is lost and comes back.
+// regainedWhilePaused: partitions that are paused go to another proxy, and come back.
 func regainedWhilePaused(d *drawing) []Step {
+	d.plan.Proxies = 2
 	d.plan.Settings.PartitionWindow = 4
+	d.plan.Settings.HandoverTimeout = time.Second
 	s := d.ownSubscription(false)
 	return []Step{
 		at(0, Consume{Client: "x", Subscription: s, Manner: Stuck, Again: true, Proxy: "p1", AckTimeout: time.Minute}),
-		at(200*time.Millisecond, d.messages("y", 60)),
-		at(time.Second, Kick{Proxy: "p1", Subscription: s}),
-		at(2*time.Second, Behave{Client: "x", Manner: Fast}),
+		at(4*time.Second, d.messages("y", 100)),
+		at(5*time.Second, Consume{Client: "z", Subscription: s, Manner: Stuck, Proxy: "p2"}),
+		at(15*time.Second, EndConsumer{Client: "z", How: Close}),
+		at(20*time.Second, Behave{Client: "x", Manner: Fast}),
 	}
 }
 

@@ -5,6 +5,20 @@ const (
 	prefix = "broker-kafka/internal/prefix/prefix.go"
 )
 
+// The two halves of the gate for consumers that come back as another member.
+var (
+	commitForAnyMember = Edit{
+		kafka + "consumer_commit.go",
+		"\t\tif p.member == current.member && p.needsCommit() {\n",
+		"\t\tif p.needsCommit() {\n",
+	}
+	keepWhatIsStale = Edit{
+		kafka + "consumer_rebalance.go",
+		"\tif len(stale) == 0 {\n",
+		"\tif true {\n",
+	}
+)
+
 // kafkaConsumerMutants break how the Kafka backend makes ACKs durable and follows
 // its assignment.
 var kafkaConsumerMutants = []Mutant{
@@ -12,11 +26,20 @@ var kafkaConsumerMutants = []Mutant{
 		Name: "commit-gate-after-revoke", Guarantee: "C3",
 		Off:    "ACKs of partitions that are gone are still committed",
 		Caught: []string{"position-went-back"},
-		Edits: []Edit{{
-			kafka + "consumer_rebalance.go",
-			"\t\tdelete(c.partitions, p.id)\n",
-			"",
-		}},
+		Edits: []Edit{
+			{
+				kafka + "consumer_rebalance.go",
+				"\t\tdelete(c.partitions, p.id)\n",
+				"",
+			},
+			commitForAnyMember, keepWhatIsStale,
+		},
+	},
+	{
+		Name: "commit-gate-after-being-thrown-out", Guarantee: "C3",
+		Off:    "a consumer that Kafka had thrown out goes on with its partitions when it joins again",
+		Caught: []string{"position-went-back"},
+		Edits:  []Edit{commitForAnyMember, keepWhatIsStale},
 	},
 	{
 		Name: "one-commit-in-flight", Guarantee: "C3",
@@ -54,7 +77,7 @@ var kafkaConsumerMutants = []Mutant{
 		Caught: []string{"acked-comes-again"},
 		Edits: []Edit{{
 			kafka + "consumer_rebalance.go",
-			"\tif err := c.flush(ctx, ps); err != nil {\n",
+			"\tif err := c.flush(ctx, ps); err != nil && c.ctx.Err() == nil {\n",
 			"\tif err := ctx.Err(); err != nil {\n",
 		}},
 	},
