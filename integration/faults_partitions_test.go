@@ -59,8 +59,11 @@ func (c *chaos) produceTo(client *messageproxy.Client, partition int32) (token s
 	return token
 }
 
-// tokens are those of the messages that were handled, of each partition in order.
+// tokens are those of the messages that a client has handled, of each partition in
+// order.
 type tokens struct {
+	client string
+
 	mu      sync.Mutex
 	of      map[int32][]string
 	changed chan struct{} // closed and replaced at each change
@@ -70,8 +73,8 @@ type tokens struct {
 // returns when it has its partitions.
 func (c *chaos) consumeFromTheLatest(addr string, partitions int) *tokens {
 	c.t.Helper()
-	seen := &tokens{of: make(map[int32][]string), changed: make(chan struct{})}
 	name := c.name("sdk-consumer")
+	seen := &tokens{client: name, of: make(map[int32][]string), changed: make(chan struct{})}
 	handler := c.tap.Handler(name, func(_ context.Context, m *messageproxy.Message) error {
 		seen.note(m)
 		return nil

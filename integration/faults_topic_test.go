@@ -15,19 +15,22 @@ import (
 	messageproxy "github.com/messageproxy/messageproxy/sdk/go"
 )
 
-// A topic is deleted and created again while it is produced to and consumed by two
-// subscriptions: at once, so that nobody finds it missing, or after a while.
-// Everybody goes on with the new topic, and nothing of the old one counts in it.
+// A topic is deleted and created again while it is produced to and consumed by
+// several subscriptions: at once, so that nobody finds it missing, or after a while.
+// Everybody goes on with the new topic, from its first message, and nothing of the
+// old one counts in it.
 func TestTopicIsCreatedAgainUnderLoad(t *testing.T) {
 	t.Parallel()
 	for name, gone := range map[string]time.Duration{"at once": 0, "after a while": 8 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := startChaos(t, sharedKafka.Brokers(), 12)
-			one, other := c.startProxy("one", nil), c.another()
+			one, other, latest := c.startProxy("one", nil), c.another(), c.another()
+			c.rules.StartLatest = map[string]bool{latest.subscription: true}
 			c.addLoad(one.addr)
 			workers := []*worker{c.consume(one.addr), other.consume(one.addr)}
 			other.consumeRaw(one.addr)
+			fromTheLatest := latest.consumeFromTheLatest(one.addr, 12)
 			var created time.Time
 			for round := range faultRounds(t) {
 				holder := c.hold(one.addr)
@@ -50,6 +53,8 @@ func TestTopicIsCreatedAgainUnderLoad(t *testing.T) {
 			c.awaitFlow()
 			c.settle()
 			other.awaitCommitted()
+			latest.awaitCommitted()
+			c.requireHandledByOne(fromTheLatest.client)
 			c.requireReceiptsOfTheNewTopic(created)
 		})
 	}
@@ -71,6 +76,25 @@ func (c *chaos) createTopicAgain(n int, gone time.Duration) time.Time {
 	require.NoError(c.t, c.tap.ReadTopics(c.admin.ctx(), c.admin.client, c.topic))
 	c.incarnation = fmt.Sprintf("%s#%d", c.topic, n)
 	return time.Now()
+}
+
+// requireHandledByOne checks that a client has handled all of the topic that there is
+// now.
+func (c *chaos) requireHandledByOne(client string) {
+	c.t.Helper()
+	handled, logged := make(map[string]bool), 0
+	for _, entry := range c.history.Entries() {
+		switch e := entry.Event.(type) {
+		case history.Handled:
+			handled[e.Message.ID] = handled[e.Message.ID] || e.Client == client
+		case history.Log:
+			logged += len(e.Messages)
+			for _, m := range e.Messages {
+				require.True(c.t, handled[m.ID], "%s has handled %v of %v", client, m, e.Partition)
+			}
+		}
+	}
+	require.NotZero(c.t, logged)
 }
 
 // brokersLetGo is how long a Kafka broker may go on writing to a topic that was
