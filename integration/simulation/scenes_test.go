@@ -123,11 +123,14 @@ func frozenWithACKs(d *drawing) []Step {
 
 // doubtThenRefusal: an answer is lost, and the next attempt is refused.
 func doubtThenRefusal(d *drawing) []Step {
+	d.plan.Settings.ProduceTimeout = 0
+	doubt := choose(d, "doubt", Requests{API: ProduceAPI, Effect: LoseAnswer},
+		Requests{API: ProduceAPI, Effect: Fail, Error: "NOT_ENOUGH_REPLICAS_AFTER_APPEND", Count: 1})
 	return []Step{
 		at(0, d.messages("y", 3)),
-		at(300*time.Millisecond, Requests{API: ProduceAPI, Effect: choose(d, "doubt", LoseAnswer, NoAnswer)}),
-		at(310*time.Millisecond, Requests{API: ProduceAPI, Effect: Fail, Error: "POLICY_VIOLATION", Count: 2, For: 5 * time.Second}),
+		at(300*time.Millisecond, doubt),
 		at(300*time.Millisecond, d.messages("y", 10)),
+		at(310*time.Millisecond, Requests{API: ProduceAPI, Effect: Fail, Error: choose(d, "refusal", "INVALID_RECORD", "TOPIC_AUTHORIZATION_FAILED"), For: 15 * time.Second}),
 	}
 }
 
@@ -203,11 +206,12 @@ func handedToAnotherProxy(d *drawing) []Step {
 
 // drainedWhileSlow: a proxy shuts down while Kafka owes it answers.
 func drainedWhileSlow(d *drawing) []Step {
+	d.plan.Settings.DrainTimeout = time.Second
 	messages := d.messages("y", choose(d, "count", 10, 100))
 	messages.Proxy, messages.SDK = "p1", d.chance("sdk", 2)
 	return []Step{
 		at(0, messages),
-		at(500*time.Millisecond, Requests{API: ProduceAPI, Effect: SlowAnswer, Proxy: "p1", Count: choose(d, "answers", 1, 3), Delay: d.some("slow", time.Second, 8*time.Second)}),
+		at(500*time.Millisecond, Requests{API: ProduceAPI, Effect: SlowAnswer, Proxy: "p1", Count: choose(d, "answers", 1, 3), Delay: d.some("slow", 800*time.Millisecond, 4*time.Second)}),
 		at(510*time.Millisecond, messages),
 		at(600*time.Millisecond, Drain{Proxy: "p1"}),
 		at(700*time.Millisecond, Start{Proxy: "p1"}),
