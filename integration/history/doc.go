@@ -55,8 +55,8 @@
 //
 // # What can be seen
 //
-// Check has no false alarms if events are recorded as event.go says; it sees more the
-// more is recorded. Each end of a stream is judged by itself.
+// Check is meant to have no false alarms if events are recorded as event.go says, and
+// to see more the more is recorded. Each end of a stream is judged by itself.
 //
 // Where servers are seen at both ends, towards clients and towards the broker (with
 // Gained, Lost and Fetched), all rules apply. A server's events aren't in the order

@@ -148,10 +148,10 @@ func describePartitions(partitions []Partition) string {
 
 func describeMessages(p Partition, messages []Message) string {
 	name := fmt.Sprintf("%s/%d", p.Topic, p.Number)
-	switch n := len(messages); {
-	case n == 0:
+	switch n := len(messages); n {
+	case 0:
 		return "nothing of " + name
-	case n == 1:
+	case 1:
 		return fmt.Sprintf("%s@%d %q", name, messages[0].Position, messages[0].Token)
 	default:
 		return fmt.Sprintf("%s@%d..%d (%d messages)", name, messages[0].Position, messages[n-1].Position, n)
