@@ -65,6 +65,7 @@ type chaos struct {
 	producers    []producer
 	names        map[string]int // how many clients bear a name
 	checked      bool
+	seen         counts // when it is settled
 }
 
 // producer is one that is told to stop, and then waits for the results of all that
@@ -304,7 +305,8 @@ func (c *chaos) check() {
 	require.NoError(c.t, c.readPositions(context.Background()))
 	require.NoError(c.t, c.tap.ReadLogs(c.admin.ctx(), c.admin.client, c.topic))
 	entries := c.history.Entries()
-	c.t.Log(countEvents(entries))
+	c.seen = countEvents(entries)
+	c.t.Log(c.seen)
 	for _, v := range history.Check(entries, c.rules) {
 		c.t.Errorf("%s: %s", v.Rule, v.Problem)
 		for _, e := range v.Events {
@@ -313,38 +315,48 @@ func (c *chaos) check() {
 	}
 }
 
-// countEvents says what a history has seen.
-func countEvents(entries []history.Entry) string {
-	outcomes := make(map[history.Outcome]int)
-	var produced, delivered, acked, broken, ended, lost int
+// counts are what a history has seen: clients' streams, and servers' partitions.
+type counts struct {
+	produced, broken        int
+	outcomes                map[history.Outcome]int
+	delivered, acked, ended int
+	lost                    int
+}
+
+func countEvents(entries []history.Entry) counts {
+	n := counts{outcomes: make(map[history.Outcome]int)}
 	for _, e := range entries {
 		switch e := e.Event.(type) {
 		case history.Produced:
-			produced++
+			n.produced++
 		case history.Answered:
-			outcomes[e.Outcome]++
+			n.outcomes[e.Outcome]++
 		case history.ProduceEnded:
 			if e.Broken {
-				broken++
+				n.broken++
 			}
 		case history.Delivered:
 			if e.Side == history.Client {
-				delivered += len(e.Messages)
+				n.delivered += len(e.Messages)
 			}
 		case history.Acked:
 			if e.Side == history.Client {
-				acked += len(e.IDs)
+				n.acked += len(e.IDs)
 			}
 		case history.ConsumeEnded:
 			if e.Side == history.Client {
-				ended++
+				n.ended++
 			}
 		case history.Lost:
-			lost += len(e.Partitions)
+			n.lost += len(e.Partitions)
 		}
 	}
+	return n
+}
+
+func (n counts) String() string {
 	return fmt.Sprintf("%d produced: %d stored, %d failed, %d of unknown outcome, %d streams broke; "+
 		"%d deliveries, %d ACKs, %d streams ended; %d times a server lost a partition",
-		produced, outcomes[history.Stored], outcomes[history.Failed], outcomes[history.Unknown], broken,
-		delivered, acked, ended, lost)
+		n.produced, n.outcomes[history.Stored], n.outcomes[history.Failed], n.outcomes[history.Unknown], n.broken,
+		n.delivered, n.acked, n.ended, n.lost)
 }

@@ -53,4 +53,6 @@ func TestFaultsOfKafka(t *testing.T) {
 		c.awaitEverybody()
 	}
 	c.settle()
+	require.NotZero(t, c.seen.outcomes[history.Unknown], "answers were lost")
+	require.NotZero(t, c.seen.lost, "Kafka gave up on the proxies")
 }

@@ -88,17 +88,19 @@ func (f networkFault) strike(c *chaos, n *network) {
 // load; one doesn't.
 func TestFaultsBetweenClientsAndProxy(t *testing.T) {
 	t.Parallel()
-	testNetworkFaults(t, 8, func(c *chaos) func(i int) *network {
+	seen := testNetworkFaults(t, 8, func(c *chaos) func(i int) *network {
 		one := c.startProxy("proxy", nil)
 		return func(i int) *network { return c.addClients(one.addr, i%2 == 0) }
 	})
+	require.NotZero(t, seen.broken, "streams of producers broke")
+	require.NotZero(t, seen.ended, "streams of consumers ended")
 }
 
 // The networks between proxies of one subscription and Kafka fail, each in a way of
 // its own, under load; one doesn't.
 func TestFaultsBetweenProxiesAndKafka(t *testing.T) {
 	t.Parallel()
-	testNetworkFaults(t, 6, func(c *chaos) func(i int) *network {
+	seen := testNetworkFaults(t, 6, func(c *chaos) func(i int) *network {
 		c.history.Record(history.Disturbed{}) // soon
 		return func(i int) *network {
 			p := c.startProxy(fmt.Sprintf("proxy-%d", i+1), nil)
@@ -106,12 +108,16 @@ func TestFaultsBetweenProxiesAndKafka(t *testing.T) {
 			return p.brokers
 		}
 	})
+	require.NotZero(t, seen.lost, "partitions went to other proxies")
+	require.NotZero(t, seen.outcomes[history.Failed], "messages waited in vain")
+	require.NotZero(t, seen.outcomes[history.Unknown], "answers were lost")
 }
 
 // testNetworkFaults has different black holes in all networks but two at the same
 // time, and in one the short faults, one after another. start returns what starts
 // the proxy or the clients of one of the places, and returns its network.
-func testNetworkFaults(t *testing.T, places int, start func(c *chaos) func(i int) *network) {
+func testNetworkFaults(t *testing.T, places int, start func(c *chaos) func(i int) *network) counts {
+	t.Helper()
 	c := startChaos(t, sharedKafka.Brokers(), int32(2*places))
 	place := start(c)
 	networks := make([]*network, places)
@@ -136,4 +142,5 @@ func testNetworkFaults(t *testing.T, places int, start func(c *chaos) func(i int
 		rand.Shuffle(len(holes), func(i, j int) { holes[i], holes[j] = holes[j], holes[i] })
 	}
 	c.settle()
+	return c.seen
 }
