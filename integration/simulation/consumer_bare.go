@@ -69,6 +69,7 @@ func (c *bareConsumer) end(how EndOfConsumer) {
 	case Leave, Stop:
 		c.set(Fast, 0)
 		c.leaving.Store(true)
+		c.wake()
 		if !c.joined.Load() {
 			c.cancel()
 		}

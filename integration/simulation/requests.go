@@ -27,8 +27,10 @@ var apiKeys = map[API]kmsg.Key{
 
 // usualErrors are what Fail answers by default, one of them: errors that such a
 // request gets in the life of a cluster, and after which it is right to try again,
-// in the same way or as a member anew. (Kafka does what it is asked to when it
-// answers REQUEST_TIMED_OUT or NOT_ENOUGH_REPLICAS_AFTER_APPEND, and so does kfake.)
+// in the same way. (Kafka does what it is asked to when it answers REQUEST_TIMED_OUT
+// or NOT_ENOUGH_REPLICAS_AFTER_APPEND, and so does kfake.) None of them says that a
+// member is unknown: Kafka says so of members that are gone, whose late commits it
+// refuses; to that there is Kick.
 var usualErrors = map[API][]*kerr.Error{
 	ProduceAPI: {
 		kerr.NotLeaderForPartition, kerr.LeaderNotAvailable, kerr.RequestTimedOut, kerr.NotEnoughReplicas,
@@ -40,13 +42,13 @@ var usualErrors = map[API][]*kerr.Error{
 	},
 	ListOffsets:    {kerr.NotLeaderForPartition, kerr.LeaderNotAvailable, kerr.UnknownTopicOrPartition},
 	Metadata:       {kerr.LeaderNotAvailable, kerr.UnknownTopicOrPartition},
-	Commit:         {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.RequestTimedOut, kerr.RebalanceInProgress, kerr.UnknownMemberID, kerr.IllegalGeneration},
+	Commit:         {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.RequestTimedOut, kerr.RebalanceInProgress},
 	FetchPositions: {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.UnstableOffsetCommit},
 	Coordinator:    {kerr.CoordinatorNotAvailable},
 	Join:           {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator},
-	Sync:           {kerr.NotCoordinator, kerr.RebalanceInProgress, kerr.UnknownMemberID},
-	Heartbeat:      {kerr.NotCoordinator, kerr.RebalanceInProgress, kerr.UnknownMemberID, kerr.IllegalGeneration},
-	LeaveGroup:     {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.UnknownMemberID},
+	Sync:           {kerr.NotCoordinator, kerr.RebalanceInProgress},
+	Heartbeat:      {kerr.NotCoordinator, kerr.RebalanceInProgress},
+	LeaveGroup:     {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator},
 	InitProducer:   {kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.ConcurrentTransactions},
 }
 
