@@ -38,6 +38,9 @@ type stream struct {
 
 	holds map[*partition]*hold
 	held  int // Invariant: the sum of the holds' unacked
+	// ahead counts ACKs, as a client sees them, of what it didn't hold. What was on its
+	// way to it when it ACKed it, it held for the server, and doesn't any more.
+	ahead int
 	// queue is what it was delivered, in order; the first is unACKed and held, if there
 	// is one.
 	queue []*held
@@ -225,7 +228,7 @@ func (c *checker) hold(i int, h *hold, messages []*message) {
 		}
 		h.last = m.position
 	}
-	if s.window > 0 && s.held > s.window && !s.told {
+	if s.window > 0 && s.held > s.window+s.ahead && !s.told {
 		s.told = true
 		c.report(i, "client-window", fmt.Sprintf("stream %s holds %d messages, and its window is %d", s.name, s.held, s.window),
 			entry(s.subscribedAt), entry(i))
@@ -272,6 +275,9 @@ func (c *checker) acked(i int, e Acked) {
 			}
 		} else {
 			r.noteStray(i, m)
+			if s.side == Client {
+				s.ahead++
+			}
 		}
 	}
 }
