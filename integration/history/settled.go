@@ -11,6 +11,9 @@ import (
 // was there all the time is told before it gets newer ones.
 func (c *checker) checkTold(i int, sh *share, h *hold, m *message, from int64) {
 	p, s := sh.partition, h.stream
+	if p.compacted {
+		return // other messages than those that expired are missing too
+	}
 	from = max(from, sh.reading.begin-1)
 	k, _ := slices.BinarySearch(p.stored, from+1)
 	if k == len(p.stored) || p.stored[k] >= m.position || p.stored[k] >= p.expiredBefore {
@@ -24,7 +27,8 @@ func (c *checker) checkTold(i int, sh *share, h *hold, m *message, from int64) {
 			break
 		}
 	}
-	if sh.gainedAt > at || s.subscribedAt > at || s.expiryTold > at || sh.reported {
+	fetchedBefore := sh.group.fetches && sh.fetchOf(m).last < at // then it has nothing to do with what is missing
+	if sh.gainedAt > at || s.subscribedAt > at || s.expiryTold > at || fetchedBefore || sh.reported {
 		return
 	}
 	sh.reported = true
