@@ -26,13 +26,19 @@ func (d *drawing) scene(within time.Duration) {
 	if d.chance("scene", 2) {
 		return
 	}
-	steps := choose(d, "which scene", scenes...)(d)
 	begin := (within * time.Duration(d.intn("begin of scene", 0, 1000)) / 1000).Round(time.Millisecond)
-	for _, s := range steps {
-		s.At += begin
-		if !d.calm || !disturbs(s.Action) {
-			d.plan.Steps = append(d.plan.Steps, s)
+	d.play(choose(d, "which scene", scenes...), begin)
+}
+
+// play adds a scene, and time for what follows from it.
+func (d *drawing) play(s scene, begin time.Duration) {
+	const afterwards = 3 * time.Second
+	for _, step := range s(d) {
+		step.At += begin
+		if !d.calm || !disturbs(step.Action) {
+			d.plan.Steps = append(d.plan.Steps, step)
 		}
+		d.plan.Lasts = max(d.plan.Lasts, step.At+afterwards)
 	}
 }
 

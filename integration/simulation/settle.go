@@ -314,7 +314,7 @@ func (w *world) judge(begin time.Time) Result {
 func (w *world) rules() history.Rules {
 	cfg := w.serverConfig("")
 	rules := history.Rules{
-		AckTimeout: cfg.Consume.AckTimeout, PartitionWindow: cfg.Consume.PartitionWindow,
+		AckTimeout: cfg.Consume.AckTimeout, EvictionGrace: cfg.Consume.EvictionGrace, PartitionWindow: cfg.Consume.PartitionWindow,
 		Overshoot: w.overshoot(), WindowBytes: w.plan.Settings.WindowBytes, BufferedBytes: w.plan.Settings.BufferedBytes, StartLatest: map[string]bool{}, Settled: true,
 	}
 	for _, s := range w.plan.Subscriptions {
