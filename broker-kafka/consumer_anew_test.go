@@ -69,7 +69,7 @@ func TestCommitsOfADeletedTopicAreNoTrouble(t *testing.T) {
 			Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.UnknownTopicOrPartition, Count: -1,
 		})
 		c.ackAll(0)
-		commits.Wait(e.Context(), 1)
+		require.NoError(e, commits.Wait(e.Context(), 1))
 		_, err := e.admin.DeleteTopic(e.Context(), testTopic)
 		require.NoError(e, err)
 		c.pollUntil("it fails for good", func() bool { return c.err != nil && !broker.IsRetryable(c.err) })

@@ -38,7 +38,7 @@ func (n note) isForeign(topic topicID) bool { return n.topic != (topicID{}) && n
 // parseNote understands what String writes, in part or as a whole; what somebody
 // else has written notes nothing.
 func parseNote(text string) (n note) {
-	rest := text
+	var rest string
 	if digits, ok := strings.CutPrefix(text, noteBegan); ok {
 		digits, rest, _ = strings.Cut(digits, noteBreak)
 		if began, err := strconv.ParseInt(digits, 10, 32); err == nil && began > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/messageproxy/messageproxy/broker"
@@ -59,7 +60,7 @@ func (b *Broker) ensureTopics(ctx context.Context, cl *kgo.Client, topics []stri
 	var missingSince time.Time
 	for pause := firstTopicPause; ; pause = min(2*pause, longestTopicPause) {
 		ids, missing, unready, err := lookUpTopics(ctx, cl, topics)
-		awaited := append(missing, unready...)
+		awaited := slices.Concat(missing, unready)
 		switch {
 		case err != nil:
 			return nil, err
