@@ -69,8 +69,9 @@
 // a client that doesn't read is sent late is told by Sent.
 //
 // Where clients alone are seen, it isn't known when a partition leaves a server and
-// comes back. Then two-holders needs a proof: that the first holder goes on, because
-// it gets something that was produced after the second got messages, without having
+// comes back. Then two-holders needs a proof: that the second holder came later, because
+// it got something that was produced after the first got what it holds; and that the
+// first goes on, because it gets something that was produced later still, without having
 // been told of any loss. Order and gaps are checked as long as a stream holds
 // something of a partition, for then it can't have left. An ACK counts if its stream
 // was delivered the message and hasn't been told that it lost it.

@@ -214,15 +214,15 @@ func (c *checker) decided(i int, s *stream) time.Time {
 type span struct{ from, to int }
 
 // takeOver makes a stream the holder of a partition, and reports if another still is.
-func (c *checker) takeOver(i int, sh *share, h *hold, m *message) {
+func (c *checker) takeOver(i int, sh *share, h *hold, messages []*message) {
 	if !sh.group.known() {
 		return
 	}
 	if !sh.group.exact {
-		c.suspect(i, sh, h)
+		c.suspect(i, sh, h, messages)
 		return
 	}
-	c.checkOwned(i, sh, h, m)
+	c.checkOwned(i, sh, h, messages[0])
 	old := sh.holder
 	if old == h || old == nil {
 		sh.holder = h

@@ -152,7 +152,7 @@ func (c *checker) delivered(i int, e Delivered) {
 		}
 	}
 	h := c.periodOf(i, s, p)
-	c.takeOver(i, sh, h, messages[0])
+	c.takeOver(i, sh, h, messages)
 	c.checkOrder(i, sh, h, messages)
 	r.noteDelivered(i, messages)
 	c.hold(i, h, messages)

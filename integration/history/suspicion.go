@@ -4,9 +4,11 @@ import "fmt"
 
 // suspicion is that a stream of which nothing is known but what it saw still held a
 // partition when another stream of its server got messages of it. It may have lost
-// the partition before, and not know yet. But what a server tells a stream comes in
-// order: if the stream gets a message that was produced later, without having been
-// told anything of its loss before, then it did hold it.
+// the partition before, and not know yet; or the other may have read late what it got
+// earlier. But what the other got was sent later if it was produced later. And what a
+// server tells a stream comes in order: if the first goes on to get a message that was
+// produced later still, without having been told anything of its loss before, then it
+// did hold it.
 type suspicion struct {
 	hold  *hold
 	at    int    // the other's delivery
@@ -16,7 +18,7 @@ type suspicion struct {
 
 // suspect looks for other streams that hold something of a partition that a stream
 // gets messages of.
-func (c *checker) suspect(i int, sh *share, h *hold) {
+func (c *checker) suspect(i int, sh *share, h *hold, messages []*message) {
 	others := sh.holds[:0]
 	mine := false
 	for _, other := range sh.holds {
@@ -28,6 +30,9 @@ func (c *checker) suspect(i int, sh *share, h *hold) {
 		if other == h || other.unacked == 0 || !other.leaving.IsZero() || other.suspected {
 			continue
 		}
+		if first := other.messages[other.acked]; !c.anyProducedAfter(first.at, messages) {
+			continue
+		}
 		other.suspected = true
 		other.stream.suspects = append(other.stream.suspects, suspicion{other, i, other.messages[other.acked], h.stream.name})
 	}
@@ -35,6 +40,16 @@ func (c *checker) suspect(i int, sh *share, h *hold) {
 		others = append(others, h)
 	}
 	sh.holds = others
+}
+
+// anyProducedAfter reports whether one of the messages was produced after an entry.
+func (c *checker) anyProducedAfter(i int, messages []*message) bool {
+	for _, m := range messages {
+		if t := c.tokens[m.token]; m.token != "" && t != nil && t.producedAt > i {
+			return true
+		}
+	}
+	return false
 }
 
 // confirmSuspicions is called when a stream gets a message.
