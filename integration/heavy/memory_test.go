@@ -71,28 +71,31 @@ func beginAttack(t *testing.T, k *cluster, s settings, l load) *attack {
 	return &attack{startProcess(t, k.Brokers(), budget/10*9, s.flags()...), budget}
 }
 
-// measure waits until the server takes no more, and checks what it has taken.
-func (a *attack) measure(what string) {
+// measure waits until the server takes no more, which shows in its memory and in the
+// attack's progress, and checks what it has taken.
+func (a *attack) measure(what string, progress *atomic.Int64) {
 	a.t.Helper()
-	m := a.settled()
+	m := a.settled(progress)
 	a.t.Logf("%s: memory %d MiB, at its peak %d MiB, of a budget of %d MiB", what, m.now/mib, m.peak/mib, a.budget/mib)
 	require.LessOrEqual(a.t, m.peak, a.budget, "memory at its peak")
 }
 
-// settled samples the server's memory until its peak hasn't grown for a while.
-func (a *attack) settled() memory {
+// settled samples the server's memory until its peak hasn't grown for a while, nor
+// progress been made, or for as long as an attack needs on a slow machine.
+func (a *attack) settled(progress *atomic.Int64) memory {
 	const (
 		pause  = 100 * time.Millisecond
-		steady = 20
+		steady = 25
 	)
 	ticker := time.NewTicker(pause)
 	defer ticker.Stop()
-	last := a.memory()
-	for same := 0; same < steady; same++ {
+	last, done := a.memory(), progress.Load()
+	deadline := time.Now().Add(patience / 10) // deaf producers go on for long: results are small
+	for same := 0; same < steady && time.Now().Before(deadline); same++ {
 		<-ticker.C
 		m := a.memory()
-		if m.peak > last.peak+mib {
-			same = 0
+		if now := progress.Load(); m.peak > last.peak+mib || now > done {
+			same, done = 0, now
 		}
 		require.LessOrEqual(a.t, m.peak, 2*a.budget, "it is far beyond its budget already")
 		last = m
@@ -150,12 +153,12 @@ func underStalledConsumers(t *testing.T, messages, size int) {
 	defer leave()
 	var got atomic.Int64
 	inParallel(clients, func(i int) { stall(i, subscribe(ctx, t, a.addr, "billing", "orders"), &got) })
-	a.measure(fmt.Sprintf("%d stalled consumers of one subscription", clients))
+	a.measure(fmt.Sprintf("%d stalled consumers of one subscription", clients), &got)
 	t.Logf("those that read have got %d messages of %d KiB", got.Load(), size/kib)
 
 	leave()
 	a.consumes("billing", "orders", clients*messages)
-	a.measure("when they are gone and another consumer has got everything")
+	a.measure("when they are gone and another consumer has got everything", &got)
 }
 
 // TestMemoryUnderStalledSubscriptions is the same with a subscription for each
@@ -175,12 +178,12 @@ func TestMemoryUnderStalledSubscriptions(t *testing.T) {
 	inParallel(clients, func(i int) {
 		stall(i, subscribe(ctx, t, a.addr, fmt.Sprint("billing-", i), "orders"), &got)
 	})
-	a.measure(fmt.Sprintf("%d stalled consumers of as many subscriptions", clients))
+	a.measure(fmt.Sprintf("%d stalled consumers of as many subscriptions", clients), &got)
 	t.Logf("those that read have got %d messages of 1024 KiB", got.Load())
 
 	leave()
 	a.consumes("shipping", "orders", partitions*8)
-	a.measure("when they are gone and another subscription has got everything")
+	a.measure("when they are gone and another subscription has got everything", &got)
 }
 
 // consumes checks that a subscription gets so many messages.
@@ -239,13 +242,13 @@ func underDeafProducers(t *testing.T, clients int, l load, request *messageproxy
 			}
 		}()
 	}
-	a.measure(fmt.Sprintf("%d producers that never read", clients))
+	a.measure(fmt.Sprintf("%d producers that never read", clients), &requests)
 	t.Logf("they have sent %d requests of %d KiB", requests.Load(), proto.Size(request)/kib)
 
 	produceOne(t, a.addr)
 	leave()
 	produceOne(t, a.addr)
-	a.measure("when they are gone")
+	a.measure("when they are gone", &requests)
 }
 
 func requestOf(n int, payload []byte) *messageproxyv1.ProduceRequest {
