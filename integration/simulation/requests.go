@@ -165,6 +165,23 @@ type kafkaConnection struct {
 
 	mu      sync.Mutex
 	answers map[uint32]*requestRule // of requests whose answers are tampered with, by number
+	// instant is when the last answer came, and busy how many have come then.
+	instant time.Time
+	busy    int
+}
+
+// maxBusy is how many answers come at one point in time. Clients that ask again at
+// once, such as one that fetches from a broker that isn't the leader any more while it
+// can't reach the new one, would otherwise go on for ever without time passing.
+const maxBusy = 300
+
+// isBusyLocked counts an answer.
+func (c *kafkaConnection) isBusyLocked() bool {
+	if now := time.Now(); !now.Equal(c.instant) {
+		c.instant, c.busy = now, 0
+	}
+	c.busy++
+	return c.busy > maxBusy
 }
 
 // request judges a request: a whole one, since clients write each at once.
@@ -197,9 +214,10 @@ func (c *kafkaConnection) answer(b []byte) verdict {
 	c.mu.Lock()
 	rule := c.answers[number]
 	delete(c.answers, number)
+	busy := c.isBusyLocked()
 	c.mu.Unlock()
 	switch {
-	case rule == nil && c.faults.failing.Load() > 0:
+	case rule == nil && (busy || c.faults.failing.Load() > 0):
 		return verdict{delay: failedAnswerDelay}
 	case rule == nil:
 		return verdict{}
