@@ -37,6 +37,10 @@ func (w *world) settle() {
 		w.patience(), strings.Join(w.unsettled(), "; "), w.kafka.groups())
 }
 
+// unansweredRequest is how long the Kafka client waits for the answer to what it
+// stores, 20 s, before it stores it again.
+const unansweredRequest = 25 * time.Second
+
 // unansweredPatience is how long messages may still be stored that nobody waits for
 // any more: a proxy goes on trying for clients that have gone.
 func (w *world) unansweredPatience() time.Duration {
@@ -58,7 +62,7 @@ func (w *world) unansweredPatience() time.Duration {
 	if len(open) == 0 {
 		return 0
 	}
-	return w.serverConfig("").Produce.Timeout + 2*time.Second
+	return w.serverConfig("").Produce.Timeout + unansweredRequest
 }
 
 // patience is how long everything may take when nothing disturbs it any more: all
@@ -294,6 +298,7 @@ func (w *world) readLogs() {
 // judge has what was seen checked.
 func (w *world) judge(begin time.Time) Result {
 	entries := withoutGhosts(w.recorder.Entries())
+	w.judgeSDK(entries)
 	result := Result{
 		Violations: append(w.violations, history.Check(entries, w.rules())...),
 		History:    entries, Faults: w.faults.all(), Took: time.Since(begin),
