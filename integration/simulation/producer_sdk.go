@@ -6,12 +6,14 @@ import (
 	"context"
 	"time"
 
+	"github.com/messageproxy/messageproxy/integration/history/tap"
 	messageproxy "github.com/messageproxy/messageproxy/sdk/go"
 )
 
-// sdkProducer is a client of the SDK that produces. What it is told of messages
-// that were never on the wire, history doesn't know.
+// sdkProducer is a client of the SDK that produces. What it tells its
+// application is judged by judgeSDK.
 type sdkProducer struct {
+	world    *world
 	name     string
 	client   *messageproxy.Client
 	ctx      context.Context
@@ -29,7 +31,7 @@ func (w *world) newSDKProducer(name string) producer {
 		w.violate("simulation-world", "making %s: %v", name, err)
 		return nil
 	}
-	p := &sdkProducer{name: name, client: client, messages: newQueue[outgoing](), done: make(chan struct{})}
+	p := &sdkProducer{world: w, name: name, client: client, messages: newQueue[outgoing](), done: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	go p.run()
 	return p
@@ -58,7 +60,8 @@ func (p *sdkProducer) run() {
 	defer close(p.done)
 	defer p.cancel()
 	for m := range p.messages.all(p.ctx) {
-		p.client.ProduceAsync(p.ctx, &messageproxy.Message{Topic: m.topic, Key: m.key, Value: m.value, ToPartition: m.partition}, nil)
+		told := p.world.sdk.produced(p.name, tap.Token(m.value))
+		p.client.ProduceAsync(p.ctx, &messageproxy.Message{Topic: m.topic, Key: m.key, Value: m.value, ToPartition: m.partition}, told)
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, flushPatience)
 	defer cancel()

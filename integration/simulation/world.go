@@ -41,6 +41,7 @@ type world struct {
 	tokens int // given out so far
 	names  names
 	seen   seenIDs
+	sdk    sdkOutcomes
 	timers []*pending
 	wg     sync.WaitGroup // goroutines that only steps need
 	// over ends when everything is to heal.
