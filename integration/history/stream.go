@@ -327,6 +327,9 @@ func (c *checker) withdrawn(i int, e Withdrawn) {
 		}
 		if e.TimeLeft <= 0 {
 			c.end(i, h)
+			if s.side == Client { // it may have ACKed what is on its way to it anew
+				s.ahead += s.window
+			}
 		} else {
 			if !s.group.exact { // otherwise it is known when the partition goes
 				h.leaving = c.at(i).Add(e.TimeLeft + lastCommit + c.rules.Slack)
