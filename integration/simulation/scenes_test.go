@@ -212,13 +212,15 @@ func handedToAnotherProxy(d *drawing) []Step {
 
 // drainedWhileSlow: a proxy shuts down while Kafka owes it answers.
 func drainedWhileSlow(d *drawing) []Step {
-	d.plan.Settings.DrainTimeout = time.Second
+	d.plan.Settings.DrainTimeout, d.plan.Settings.Outstanding = time.Second, choose(d, "outstanding", 0, 5)
 	messages := d.messages("y", choose(d, "count", 10, 100))
 	messages.Proxy, messages.SDK = "p1", d.chance("sdk", 2)
 	return []Step{
 		at(0, messages),
 		at(500*time.Millisecond, Requests{API: ProduceAPI, Effect: SlowAnswer, Proxy: "p1", Count: choose(d, "answers", 1, 3), Delay: d.some("slow", 800*time.Millisecond, 4*time.Second)}),
 		at(510*time.Millisecond, messages),
+		at(520*time.Millisecond, messages),
+		at(530*time.Millisecond, messages),
 		at(600*time.Millisecond, Drain{Proxy: "p1"}),
 		at(700*time.Millisecond, Start{Proxy: "p1"}),
 	}
