@@ -18,6 +18,9 @@ func coverage(result Result) map[string]int {
 	c := newCoverageCounter()
 	for kind, n := range result.Faults {
 		c.seen[kind] += n
+		if words := strings.Fields(kind); words[0] == "requests" {
+			c.seen["requests "+words[1]] += n
+		}
 	}
 	for _, e := range result.History {
 		c.step(e.Event)
@@ -289,7 +292,11 @@ func kindsOfFaults() []string {
 			kinds = append(kinds, "disturb "+node+" "+string(how))
 		}
 	}
+	// Some requests are too rare for each effect to come in every run.
 	for api := range apiKeys {
+		kinds = append(kinds, "requests "+string(api))
+	}
+	for _, api := range []API{ProduceAPI, FetchAPI, Commit, Metadata} {
 		for _, effect := range []Effect{Fail, LoseAnswer, NoAnswer, SlowAnswer, Late, Break} {
 			kinds = append(kinds, "requests "+string(api)+" "+string(effect))
 		}
