@@ -57,7 +57,7 @@ var coordinatorMutants = []Mutant{
 	{
 		Name: "redelivery-before-newer", Guarantee: "C6",
 		Off:    "what a client held comes again after newer messages, not before",
-		Caught: []string{"out-of-order"},
+		Caught: []string{"older-waits", "out-of-order"},
 		Edits: []Edit{{
 			coordinator + "lifecycle.go",
 			"\t\t\tp.reclaim()\n",
@@ -99,7 +99,7 @@ var coordinatorMutants = []Mutant{
 	{
 		Name: "withdrawn-is-told", Guarantee: "C1",
 		Off:    "clients aren't told that partitions are gone whose messages they hold",
-		Caught: []string{"two-holders"},
+		Caught: []string{"out-of-order", "client-window", "two-holders"},
 		Edits: []Edit{{
 			coordinator + "partitions.go",
 			"\ts.withdraw(held, 0)\n",
@@ -119,7 +119,7 @@ var coordinatorMutants = []Mutant{
 	{
 		Name: "close-before-reopen", Guarantee: "C8",
 		Off:    "a subscription opens again while its last consumer is still closing",
-		Caught: []string{"position-went-back", "two-consumers"},
+		Caught: []string{"never-delivered", "position-went-back"},
 		Edits: []Edit{{
 			coordinator + "lifecycle.go",
 			"\ts.phase = closing\n\ts.emit(CloseConsumer{})\n",

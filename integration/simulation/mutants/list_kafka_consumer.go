@@ -161,14 +161,4 @@ var kafkaConsumerMutants = []Mutant{
 			"kgo.FetchIsolationLevel(kgo.ReadUncommitted()),",
 		}},
 	},
-	{
-		Name: "old-assignments-leave-nothing", Guarantee: "in order",
-		Off:    "records fetched for an earlier assignment of a partition are delivered in the next one",
-		Caught: []string{"out-of-order"},
-		Edits: []Edit{{
-			kafka + "consumer_rebalance.go",
-			"\tdone := c.gate.exclude()\n\tdefer done()\n",
-			"",
-		}},
-	},
 }

@@ -7,7 +7,7 @@ var produceMutants = []Mutant{
 	{
 		Name: "server-owned-context", Guarantee: "P1",
 		Off:    "a stream's context reaches the broker's client, so that a stream that is cancelled fails others' messages",
-		Caught: []string{"failed-without-cause", "read-but-not-stored"},
+		Caught: []string{"failed-without-cause"},
 		Edits: []Edit{
 			{
 				"broker/message.go",
@@ -65,26 +65,6 @@ var produceMutants = []Mutant{
 			produce + "pending.go",
 			"\tif p.answered {\n\t\treturn // the deadline, or the drain's end, has been faster\n\t}\n\ts.unanswered.remove(p)\n",
 			"\tif p.answered {\n\t\ts.outstanding++\n\t} else {\n\t\ts.unanswered.remove(p)\n\t}\n",
-		}},
-	},
-	{
-		Name: "cancelled-streams-are-stored", Guarantee: "P1",
-		Off:    "what was read of a stream that is cancelled isn't given to the broker",
-		Caught: []string{"read-but-not-stored"},
-		Edits: []Edit{{
-			produce + "reader.go",
-			"\t\tif p := &chunk[i]; p.bytes > 0 {\n\t\t\ts.give(p)\n",
-			"\t\tif p := &chunk[i]; p.bytes > 0 && s.client.Context().Err() == nil {\n\t\t\ts.give(p)\n",
-		}},
-	},
-	{
-		Name: "produce-byte-budget", Guarantee: "P2",
-		Off:    "what the producer holds isn't bounded in bytes",
-		Caught: []string{"byte-budget"},
-		Edits: []Edit{{
-			produce + "budget.go",
-			"\tif b.waiters.Len() > 0 || b.bytes+bytes > b.limit {\n",
-			"\tif b.waiters.Len() > 0 && b.bytes+bytes > b.limit {\n",
 		}},
 	},
 }

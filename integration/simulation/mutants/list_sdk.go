@@ -45,16 +45,6 @@ var sdkMutants = []Mutant{
 		}},
 	},
 	{
-		Name: "sdk-cancels-contexts", Guarantee: "the network between the SDK and the proxy breaks",
-		Off:    "the contexts of running handlers aren't cancelled when their messages are gone",
-		Caught: []string{"never-delivered", "not-cancelled"},
-		Edits: []Edit{{
-			sdk + "session.go",
-			"\tp.cancel(cause)\n",
-			"",
-		}},
-	},
-	{
 		Name: "sdk-acks-after-the-handler", Guarantee: "at least once",
 		Off:    "messages are ACKed when they come, not when they are handled",
 		Caught: []string{"acked-unhandled"},
