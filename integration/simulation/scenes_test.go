@@ -186,14 +186,19 @@ func latestWithoutACK(d *drawing) []Step {
 // lastOneLeaves: the last client leaves with everything ACKed; another comes at once,
 // or later.
 func lastOneLeaves(d *drawing) []Step {
+	d.plan.Settings.CommitInterval, d.plan.Settings.CommitMessages = 0, 0
 	s := d.ownSubscription(d.chance("latest", 3))
-	return []Step{
+	steps := []Step{
 		at(0, Consume{Client: "x", Subscription: s, Manner: Fast, Proxy: "p1"}),
-		at(4*time.Second, d.messages("y", 20)),
-		at(4200*time.Millisecond, Requests{API: Commit, Effect: SlowAnswer, Delay: d.some("slow", 100*time.Millisecond, time.Second)}),
-		at(4300*time.Millisecond, EndConsumer{Client: "x", How: choose(d, "end", Leave, Close, HalfCloseConsumer)}),
-		at(4300*time.Millisecond+d.some("then", 0, 100*time.Millisecond, 2*time.Second), Consume{Client: "z", Subscription: s, Manner: Fast, Again: true}),
+		at(6*time.Second, d.messages("y", 20)),
+		at(6300*time.Millisecond, EndConsumer{Client: "x", How: choose(d, "end", Leave, Close, HalfCloseConsumer)}),
+		at(6300*time.Millisecond+d.some("then", 0, 100*time.Millisecond, 2*time.Second), Consume{Client: "z", Subscription: s, Manner: Fast, Again: true}),
 	}
+	if d.chance("slow commit", 3) {
+		slow := Requests{API: Commit, Effect: SlowAnswer, Delay: d.some("slow", 100*time.Millisecond, time.Second)}
+		steps = append(steps, at(6200*time.Millisecond, slow))
+	}
+	return steps
 }
 
 // handedToAnotherProxy: partitions move to another proxy with ACKs that are not
