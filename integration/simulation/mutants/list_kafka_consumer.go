@@ -19,6 +19,12 @@ var (
 	}
 )
 
+var noCommitOnRevoke = Edit{
+	kafka + "consumer_rebalance.go",
+	"\tif err := c.flush(ctx, ps); err != nil && c.ctx.Err() == nil {\n",
+	"\tif err := ctx.Err(); err != nil {\n",
+}
+
 // kafkaConsumerMutants break how the Kafka backend makes ACKs durable and follows
 // its assignment.
 var kafkaConsumerMutants = []Mutant{
@@ -65,21 +71,20 @@ var kafkaConsumerMutants = []Mutant{
 		Name: "final-commit-on-leave", Guarantee: "C8",
 		Off:    "the ACKs of the last seconds aren't committed when the last client has gone",
 		Caught: []string{"acked-comes-again"},
-		Edits: []Edit{{
-			kafka + "consumer_close.go",
-			"\terr := c.flush(ctx, ps)\n",
-			"\terr := ctx.Err()\n",
-		}},
+		Edits: []Edit{
+			{
+				kafka + "consumer_close.go",
+				"\terr := c.flush(ctx, ps)\n",
+				"\terr := ctx.Err()\n",
+			},
+			noCommitOnRevoke, // leaving the group revokes, too
+		},
 	},
 	{
 		Name: "final-commit-on-revoke", Guarantee: "C3",
 		Off:    "the ACKs of the last seconds aren't committed when a partition goes to another server",
 		Caught: []string{"acked-comes-again"},
-		Edits: []Edit{{
-			kafka + "consumer_rebalance.go",
-			"\tif err := c.flush(ctx, ps); err != nil && c.ctx.Err() == nil {\n",
-			"\tif err := ctx.Err(); err != nil {\n",
-		}},
+		Edits:  []Edit{noCommitOnRevoke},
 	},
 	{
 		Name: "prefix-of-acked", Guarantee: "C3",
