@@ -26,7 +26,10 @@ func (d *drawing) scene(within time.Duration) {
 	if d.chance("scene", 2) {
 		return
 	}
-	begin := (within * time.Duration(d.intn("begin of scene", 0, 1000)) / 1000).Round(time.Millisecond)
+	var begin time.Duration // before anything is disturbed, more often than not
+	if d.chance("later", 3) {
+		begin = (within * time.Duration(d.intn("begin of scene", 0, 1000)) / 1000).Round(time.Millisecond)
+	}
 	d.play(choose(d, "which scene", scenes...), begin)
 }
 

@@ -1,7 +1,7 @@
 // Command cmd runs the simulation against the proxy with one safety rule switched
 // off at a time, and prints which of them it noticed. It fails if one was not.
 //
-//	go run ./integration/simulation/mutants/cmd [-plans 500] [-timeout 1m] [-only name,name]
+//	go run ./integration/simulation/mutants/cmd [-plans 1000] [-timeout 2m] [-only name,name]
 package main
 
 import (
@@ -21,8 +21,8 @@ import (
 func main() {
 	check := mutants.Check{}
 	flag.StringVar(&check.Root, "root", ".", "the root of the repository")
-	flag.IntVar(&check.Plans, "plans", 500, "how many plans a mutant has at most to get through")
-	flag.DurationVar(&check.Timeout, "timeout", time.Minute, "how long they may take")
+	flag.IntVar(&check.Plans, "plans", 1000, "how many plans a mutant has at most to get through")
+	flag.DurationVar(&check.Timeout, "timeout", 2*time.Minute, "how long they may take")
 	only := flag.String("only", "", "the names of the mutants to run, with commas; default: all")
 	verbose := flag.Bool("v", false, "print what the simulation said of each mutant")
 	flag.Parse()
