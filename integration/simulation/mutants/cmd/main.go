@@ -27,10 +27,10 @@ func main() {
 	verbose := flag.Bool("v", false, "print what the simulation said of each mutant")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, check, *only, *verbose); err != nil {
+	err := run(ctx, check, *only, *verbose)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		stop()
 		os.Exit(1)
 	}
 }
