@@ -11,7 +11,7 @@
 //
 //   - network.go, wire.go: connections in memory that behave as those of TCP do, and
 //     can be reset, refused, stalled, delayed and throttled.
-//   - kafka.go, requests.go, sessions.go: kfake on that network, with requests and
+//   - kafka.go, requests.go, sessions.go, producerids.go: kfake on that network, with requests and
 //     answers that get lost, late or refused on their way, and what kfake itself
 //     doesn't do.
 //   - proxy.go: proxies that start, drain, are killed and frozen.

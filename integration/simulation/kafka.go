@@ -65,6 +65,8 @@ func newKafkaCluster(w *world) *kafkaCluster {
 	k.admin = kadm.NewClient(k.client)
 	k.observe()
 	watchSessions(k)
+	ids := &producerIDs{ids: map[producerPartition]int64{}}
+	k.cluster.ControlKey(int16(kmsg.Produce), ids.separate)
 	return k
 }
 
