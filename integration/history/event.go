@@ -279,6 +279,12 @@ type Expired struct {
 	Before    int64
 }
 
+// Added says that a topic is about to get partitions, numbered from From on.
+type Added struct {
+	Topic string
+	From  int32
+}
+
 // Deleted says that a topic, of one incarnation, is about to be deleted.
 type Deleted struct{ Topic string }
 
@@ -338,6 +344,7 @@ func (Draining) isEvent()      {}
 func (Stopped) isEvent()       {}
 func (PositionRead) isEvent()  {}
 func (Expired) isEvent()       {}
+func (Added) isEvent()         {}
 func (Deleted) isEvent()       {}
 func (Healed) isEvent()        {}
 func (Calm) isEvent()          {}

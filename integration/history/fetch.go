@@ -1,11 +1,15 @@
 package history
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // fetched checks what a server fetches of a partition.
 func (c *checker) fetched(i int, e Fetched) {
 	sh := c.groupOf(Server, e.Server, e.Subscription).shareOf(c.partitionOf(e.Partition))
 	r := sh.reading
+	c.checkFull(i, sh)
 	for k := range e.Messages {
 		m := sh.partition.messageAt(&e.Messages[k])
 		c.name(i, m, e.Messages[k].ID)
@@ -20,14 +24,36 @@ func (c *checker) fetched(i int, e Fetched) {
 	if len(e.Messages) > 0 {
 		r.knownFrom(e.Messages[0].Position)
 	}
-	for len(sh.fetched) > 0 && r.mayBeDurable(sh.fetched[0]) {
-		sh.fetched = sh.fetched[1:]
-	}
+	sh.dropDurable()
 	limit := c.rules.PartitionWindow + c.rules.Overshoot
 	if c.rules.PartitionWindow > 0 && len(sh.fetched) > limit && !sh.overfull {
 		sh.overfull = true
 		c.report(i, "partition-window", fmt.Sprintf("server %s has %d messages of %s from %d on that can't be durably ACKed: at most %d and one fetch of %d are allowed",
 			e.Server, len(sh.fetched), sh, sh.fetched[0].position, c.rules.PartitionWindow, c.rules.Overshoot), entry(sh.gainedAt), entry(i))
+	}
+}
+
+// windowPatience is how long what was asked for before a window was full may be on its
+// way.
+const windowPatience = 2 * time.Second
+
+// checkFull: nothing more comes of a partition whose window has been full since the
+// last fetch.
+func (c *checker) checkFull(i int, sh *share) {
+	last := sh.fetchedAt
+	sh.fetchedAt = i
+	sh.dropDurable()
+	if n := len(sh.fetched); c.rules.PartitionWindow > 0 && n >= c.rules.PartitionWindow && last > sh.gainedAt &&
+		c.at(i).Sub(c.at(last)) > windowPatience+c.rules.Slack && !sh.overfull {
+		sh.overfull = true
+		c.report(i, "partition-window", fmt.Sprintf("server %s goes on fetching %s, and has had %d messages from %d on, that can't be durably ACKed, since its last fetch: the window is %d",
+			sh.group.name.server, sh, n, sh.fetched[0].position, c.rules.PartitionWindow), entry(last), entry(i))
+	}
+}
+
+func (sh *share) dropDurable() {
+	for len(sh.fetched) > 0 && sh.reading.mayBeDurable(sh.fetched[0]) {
+		sh.fetched = sh.fetched[1:]
 	}
 }
 

@@ -3,6 +3,7 @@ package history
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // subscription is what is known of one subscription.
@@ -98,6 +99,10 @@ func (c *checker) gainedReading(i int, r *reading) {
 		return
 	}
 	r.assignedAt = i
+	if c.isAddedLater(i, r) {
+		r.begin = 0
+		return
+	}
 	// A subscription that starts at the latest has its place now: what is produced
 	// later is above it.
 	for _, m := range r.partition.log {
@@ -106,6 +111,26 @@ func (c *checker) gainedReading(i int, r *reading) {
 			return
 		}
 	}
+}
+
+// isAddedLater reports whether a partition was added to its topic after the
+// subscription had begun there: then it is read from its first message, wherever the
+// subscription starts.
+func (c *checker) isAddedLater(i int, r *reading) bool {
+	topic := r.partition.name.Topic
+	began := false
+	for _, e := range c.entries[:i] {
+		switch e := e.Event.(type) {
+		case Gained:
+			began = began || e.Subscription == r.subscription.name &&
+				slices.ContainsFunc(e.Partitions, func(p Partition) bool { return p.Topic == topic })
+		case Added:
+			if began && e.Topic == topic && r.partition.name.Number >= e.From {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (r *reading) noteDelivered(i int, messages []*message) {

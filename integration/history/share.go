@@ -52,6 +52,7 @@ type share struct {
 	fetched     []*message // and not known to be durable, by position
 	lastFetched int64
 	overfull    bool
+	fetchedAt   int // the last fetch
 }
 
 func (c *checker) groupOf(side Side, server, subscription string) *group {

@@ -112,6 +112,10 @@ var verbs = map[string]func(*phrase) history.Event{
 	"expire": func(w *phrase) history.Event {
 		return history.Expired{Partition: w.partition(), Before: int64(w.number(w.next()))}
 	},
+	"add": func(w *phrase) history.Event {
+		p := w.partition()
+		return history.Added{Topic: p.Topic, From: p.Number}
+	},
 	"delete": func(w *phrase) history.Event { return history.Deleted{Topic: w.next()} },
 	"heal":   func(*phrase) history.Event { return history.Healed{} },
 	"calm": func(w *phrase) history.Event {

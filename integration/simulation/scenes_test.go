@@ -16,7 +16,7 @@ type scene func(d *drawing) []Step
 var scenes = []scene{
 	deafAndBack, allButOne, oneByOne, lateCommit, frozenWithACKs, doubtThenRefusal, cancelledBesideOthers, regainedWhilePaused,
 	latestWithoutACK, lastOneLeaves, handedToAnotherProxy, drainedWhileSlow, cutWhileSlow, expiredMeanwhile, stubbornHandler,
-	movedAfterAnAnswerIsLate,
+	movedAfterAnAnswerIsLate, morePartitions, fullWindow,
 }
 
 const sceneSubscription = "scene"
@@ -280,4 +280,26 @@ func stubbornHandler(d *drawing) []Step {
 		at(200*time.Millisecond, d.messages("y", 12)),
 		at(600*time.Millisecond, Disturb{Node: "x", How: Reset}),
 	}
+}
+
+// morePartitions: a topic gets more partitions, and messages in them before a
+// subscription that began at the latest has found them.
+func morePartitions(d *drawing) []Step {
+	s := d.ownSubscription(true)
+	return []Step{
+		at(0, Consume{Client: "x", Subscription: s, Manner: Fast, Again: true, Proxy: "p1"}),
+		at(5*time.Second, d.messages("y", 10)),
+		at(6*time.Second, AddPartitions{Topic: d.plan.Topics[0].Name, Count: 2}),
+		at(9*time.Second, d.messages("z", 40)),
+		at(75*time.Second, d.messages("z", 10)),
+	}
+}
+
+// fullWindow: messages go on coming for partitions whose windows are full.
+func fullWindow(d *drawing) []Step {
+	d.plan.Settings.PartitionWindow = 4
+	s := d.ownSubscription(false)
+	return append(d.trickle(200*time.Millisecond, 600*time.Millisecond, 10),
+		at(0, Consume{Client: "x", Subscription: s, Manner: Stuck, Proxy: "p1", AckTimeout: time.Minute}),
+		at(100*time.Millisecond, d.messages("z", 40)))
 }

@@ -209,6 +209,7 @@ func (k *kafkaCluster) addPartitions(a AddPartitions) {
 		return
 	}
 	k.world.faults.add("add-partitions", 1)
+	k.world.recorder.Record(history.Added{Topic: k.name(a.Topic), From: int32(k.partitions(a.Topic))})
 	k.world.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(k.world.over, 30*time.Second)
 		defer cancel()
