@@ -2,22 +2,27 @@
 
 package simulation
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // disturbs reports whether an action disturbs proxies or Kafka: whether something
 // that the proxy forgives others may come of it, such as messages that come again. What
 // clients do to themselves doesn't count, nor does what operators of a proxy may do.
-func disturbs(action Action) bool {
+//
+// Kafka may be slow with messages, but not so slow that their time could be up.
+func disturbs(action Action, settings Settings) bool {
 	switch a := action.(type) {
 	case Disturb:
 		return kindOf(a.Node) != "client"
 	case Requests:
-		return a.API != ProduceAPI || a.Effect != SlowAnswer || (&requestRule{Requests: a}).delay() > slowness
+		return a.API != ProduceAPI || a.Effect != SlowAnswer || (&requestRule{Requests: a}).delay() > cmp.Or(settings.ProduceTimeout, 30*time.Second)/slownesses
 	case MoveLeader, MoveCoordinators, Kick, Kill, Freeze, Recreate:
 		return true
 	}
 	return false
 }
 
-// slowness is how long Kafka may take to answer without being given up on.
-const slowness = 3 * time.Second
+// slownesses is how many slow answers there may be in a message's time.
+const slownesses = 20

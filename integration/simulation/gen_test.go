@@ -189,7 +189,7 @@ func (d *drawing) steps() {
 	pace := choose(d, "pace", 20*time.Millisecond, 200*time.Millisecond, time.Second) // between steps, about
 	for range d.intn("steps", minSteps, maxSteps) {
 		at += (pace * time.Duration(d.intn("pause", 0, 1000)) / 500).Round(time.Millisecond)
-		if a := choose(d, "step", wheel...).draw(d); !d.calm || !disturbs(a) {
+		if a := choose(d, "step", wheel...).draw(d); !d.calm || !disturbs(a, d.plan.Settings) {
 			add(a)
 		}
 	}
@@ -270,7 +270,7 @@ func (d *drawing) disturb() Action {
 func (d *drawing) requests() Action {
 	if d.calm {
 		return Requests{
-			API: ProduceAPI, Effect: SlowAnswer, Count: choose(d, "count", 1, 3, 10), Delay: d.some("delay", 100*time.Millisecond, time.Second, slowness),
+			API: ProduceAPI, Effect: SlowAnswer, Count: choose(d, "count", 1, 3), Delay: d.some("delay", 50*time.Millisecond, 200*time.Millisecond, time.Second),
 		}
 	}
 	a := Requests{

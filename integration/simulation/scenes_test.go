@@ -38,7 +38,7 @@ func (d *drawing) play(s scene, begin time.Duration) {
 	const afterwards = 3 * time.Second
 	for _, step := range s(d) {
 		step.At += begin
-		if !d.calm || !disturbs(step.Action) {
+		if !d.calm || !disturbs(step.Action, d.plan.Settings) {
 			d.plan.Steps = append(d.plan.Steps, step)
 		}
 		d.plan.Lasts = max(d.plan.Lasts, step.At+afterwards)
@@ -146,9 +146,10 @@ func doubtThenRefusal(d *drawing) []Step {
 // cancelledBesideOthers: a stream is cancelled while messages of several wait for
 // Kafka.
 func cancelledBesideOthers(d *drawing) []Step {
+	d.plan.Settings.ProduceTimeout = 0
 	return []Step{
 		at(0, d.messages("y", 3)),
-		at(300*time.Millisecond, Requests{API: ProduceAPI, Effect: SlowAnswer, Delay: d.some("slow", 500*time.Millisecond, slowness)}),
+		at(300*time.Millisecond, Requests{API: ProduceAPI, Effect: SlowAnswer, Delay: d.some("slow", 500*time.Millisecond, time.Second)}),
 		at(310*time.Millisecond, d.messages("y", 5)),
 		at(320*time.Millisecond, d.messages("x", 5)),
 		at(330*time.Millisecond, d.messages("z", 5)),
@@ -241,7 +242,7 @@ func cutWhileSlow(d *drawing) []Step {
 	messages.SDK = true
 	return []Step{
 		at(0, messages),
-		at(500*time.Millisecond, Requests{API: ProduceAPI, Effect: SlowAnswer, Delay: d.some("slow", time.Second, slowness)}),
+		at(500*time.Millisecond, Requests{API: ProduceAPI, Effect: SlowAnswer, Delay: d.some("slow", time.Second, 3*time.Second)}),
 		at(510*time.Millisecond, messages),
 		at(600*time.Millisecond, Disturb{Node: "y", How: Reset}),
 	}
@@ -268,7 +269,7 @@ func expiredMeanwhile(d *drawing) []Step {
 func movedAfterAnAnswerIsLate(d *drawing) []Step {
 	d.plan.Settings.Outstanding = 0
 	return slices.Concat(d.trickle(0, 300*time.Millisecond, 12), []Step{
-		at(500*time.Millisecond, Requests{API: ProduceAPI, Effect: choose(d, "how", SlowAnswer, LoseAnswer), Delay: slowness}),
+		at(500*time.Millisecond, Requests{API: ProduceAPI, Effect: choose(d, "how", SlowAnswer, LoseAnswer), Delay: 3 * time.Second}),
 	})
 }
 

@@ -104,7 +104,7 @@ func (w *world) run() Result {
 	for _, step := range w.steps() {
 		time.Sleep(time.Until(begin.Add(step.At)))
 		w.log.Info("step", "at", step.At, "step", step.String())
-		if disturbs(step.Action) {
+		if disturbs(step.Action, w.plan.Settings) {
 			w.recorder.Record(history.Disturbed{})
 		}
 		w.do(step.Action)
