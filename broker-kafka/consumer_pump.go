@@ -85,9 +85,10 @@ func (c *consumer) receivePartition(topic *kgo.FetchTopic, fetched *kgo.FetchPar
 	if fetched.Partition < 0 || topic.Topic == "" { // not about a partition
 		return c.receiveClientError(topic.Topic, fetched.Err)
 	}
-	p := c.fetchable(broker.TopicPartition{Topic: topic.Topic, Partition: fetched.Partition})
+	id := broker.TopicPartition{Topic: topic.Topic, Partition: fetched.Partition}
+	p := c.fetchable(id)
 	if p == nil {
-		return true
+		return c.receiveStartError(id, fetched.Err)
 	}
 	if topic.TopicID != (topicID{}) && topic.TopicID != p.topic {
 		c.failTopic(p.id.Topic, errors.New("the topic was deleted and created again"))
@@ -97,6 +98,27 @@ func (c *consumer) receivePartition(topic *kgo.FetchTopic, fetched *kgo.FetchPar
 		c.queueRecords(p, fetched.Records)
 	}
 	return c.receiveFetchError(p, fetched.Err)
+}
+
+// receiveStartError handles an error of a partition that isn't fetched. If it has not
+// begun, the client has given up asking where it begins, and never asks again: the
+// topic was deleted and created again, say.
+func (c *consumer) receiveStartError(id broker.TopicPartition, err error) bool {
+	if err == nil {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.partitions[id]
+	if p == nil || p.tracker != nil || p.isRevoking() {
+		return true
+	}
+	if isTopicGone(err) {
+		c.failTopicLocked(id.Topic, errTopicGone)
+	} else {
+		c.failLocked(mapError(err, id.Topic, id.Partition))
+	}
+	return false
 }
 
 // fetchable returns the partition if what is fetched of it is to be delivered.
