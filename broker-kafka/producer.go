@@ -43,8 +43,9 @@ type producer struct {
 	clock           *deadlines
 	closing         sync.Once
 
-	mu     sync.Mutex
-	closed bool
+	mu       sync.Mutex
+	closed   bool
+	accepted uint64 // how many messages there have been
 	// current counts the messages accepted since the last Flush; flushed are those
 	// before, in order, that are not all answered.
 	current *batch
@@ -66,6 +67,7 @@ type outgoing struct {
 	done            func(broker.MessageReceipt, error)
 	batch           *batch
 	topic           *producerTopic
+	number          uint64 // in the order of ProduceAsync
 
 	// Set when the message is given to the client library.
 	info        *topicInfo
@@ -159,6 +161,8 @@ func (p *producer) admit(o *outgoing, now time.Time) bool {
 	if p.closed {
 		return false
 	}
+	p.accepted++
+	o.number = p.accepted
 	o.Context = p.clock.contextLocked(now)
 	o.batch = p.current
 	o.batch.open++

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"sync/atomic"
@@ -83,7 +84,8 @@ func (t *producerTopic) release() (more bool) {
 }
 
 // takeHeldLocked empties the lanes of a topic that moves: what they hold goes
-// before what has been waiting.
+// before what has been waiting, in the order in which it came, since messages
+// without a key may all get to one partition now.
 func (t *producerTopic) takeHeldLocked(info *topicInfo) {
 	var held []*outgoing
 	for _, l := range info.lanes {
@@ -91,6 +93,7 @@ func (t *producerTopic) takeHeldLocked(info *topicInfo) {
 		l.held = nil
 		l.blocked.Store(false)
 	}
+	slices.SortFunc(held, func(a, b *outgoing) int { return cmp.Compare(a.number, b.number) })
 	t.waiting = slices.Concat(held, t.waiting)
 }
 
