@@ -14,7 +14,8 @@ type checker struct {
 	rules   Rules
 	entries []Entry
 
-	deleted       map[string]bool // topics
+	deleted       map[string]bool  // topics
+	stops         map[string][]int // of servers: when they stop
 	partitions    map[Partition]*partition
 	messages      map[string]*message // by ID
 	tokens        map[string]*token
@@ -80,6 +81,7 @@ func newChecker(entries []Entry, rules Rules) *checker {
 		rules:         rules,
 		entries:       entries,
 		deleted:       make(map[string]bool),
+		stops:         make(map[string][]int),
 		partitions:    make(map[Partition]*partition),
 		messages:      make(map[string]*message),
 		tokens:        make(map[string]*token),
@@ -136,6 +138,8 @@ func (c *checker) lookAhead(i int) {
 		if s.endsAt == never {
 			s.endsAt = i
 		}
+	case Stopped:
+		c.stops[e.Server] = append(c.stops[e.Server], i)
 	case Withdrawn:
 		if e.TimeLeft > 0 {
 			return

@@ -279,8 +279,14 @@ func (c *checker) mayBeThrownOut(i int, s *stream) bool {
 		return false
 	}
 	deadline := c.at(i).Add(c.rules.EvictionGrace + c.rules.Slack)
-	if s.endsAt != never {
-		return !c.at(s.endsAt).After(deadline)
+	ends := s.endsAt
+	// A server that stops takes its streams with it, and tells nobody.
+	stops := c.stops[s.group.name.server]
+	if k, _ := slices.BinarySearch(stops, i); k < len(stops) && (ends == never || stops[k] < ends) {
+		ends = stops[k]
+	}
+	if ends != never {
+		return !c.at(ends).After(deadline)
 	}
 	return !last.After(deadline)
 }
