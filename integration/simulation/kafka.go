@@ -66,7 +66,10 @@ func newKafkaCluster(w *world) *kafkaCluster {
 	k.observe()
 	watchSessions(k)
 	ids := &producerIDs{ids: map[producerPartition]int64{}}
-	k.cluster.ControlKey(int16(kmsg.Produce), ids.separate)
+	k.cluster.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		ids.separate(request.(*kmsg.ProduceRequest))
+		return nil, nil, false
+	})
 	return k
 }
 

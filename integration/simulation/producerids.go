@@ -28,8 +28,7 @@ type producerPartition struct {
 }
 
 // separate gives every partition of an idempotent producer a producer id of its own.
-func (p *producerIDs) separate(request kmsg.Request) (kmsg.Response, error, bool) {
-	r := request.(*kmsg.ProduceRequest)
+func (p *producerIDs) separate(r *kmsg.ProduceRequest) {
 	for i := range r.Topics {
 		t := &r.Topics[i]
 		for j := range t.Partitions {
@@ -37,7 +36,6 @@ func (p *producerIDs) separate(request kmsg.Request) (kmsg.Response, error, bool
 			p.rename(t.Partitions[j].Records, key)
 		}
 	}
-	return nil, nil, false
 }
 
 // rename changes the producer id of a record batch of version 2, and its checksum.

@@ -1,6 +1,8 @@
 package tap_test
 
 import (
+	"slices"
+
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -14,7 +16,7 @@ import (
 // can't be read doesn't make the reader wait for it.
 func logsAndPositions(s *scene) {
 	defer s.stop()
-	options := append(s.kafkaOptions, kgo.TransactionalID("books"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	options := append(slices.Clone(s.kafkaOptions), kgo.TransactionalID("books"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	producer, err := kgo.NewClient(options...)
 	require.NoError(s, err)
 	defer producer.Close()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -55,7 +56,7 @@ func newScene(t *testing.T, l links) *scene {
 	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	options := []kgo.Opt{kgo.Dialer(l.kafkaDial), kgo.DisableClientMetrics()}
-	s.kafkaOptions = append(options[:len(options):len(options)], kgo.SeedBrokers(cluster.ListenAddrs()...))
+	s.kafkaOptions = append(slices.Clone(options), kgo.SeedBrokers(cluster.ListenAddrs()...))
 	s.kafka, err = kgo.NewClient(s.kafkaOptions...)
 	require.NoError(t, err)
 	t.Cleanup(s.kafka.Close)
