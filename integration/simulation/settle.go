@@ -23,18 +23,29 @@ func (w *world) settle() {
 	w.ensureProxy()
 	w.healClients()
 	w.recorder.Record(history.Healed{})
+	// New messages wake what has fallen asleep: all that there is must be done without.
+	if !w.awaitSettled(time.Now()) {
+		return
+	}
 	healed := time.Now()
 	w.produceLast()
 	sleep(context.Background(), time.Until(healed.Add(w.unansweredPatience())))
-	for time.Since(healed) < w.patience() {
+	w.awaitSettled(healed)
+}
+
+// awaitSettled waits until every message is done with, as long as that may take from a
+// time on, and reports whether it came to that.
+func (w *world) awaitSettled(since time.Time) bool {
+	for time.Since(since) < w.patience() {
 		if len(w.unsettled()) == 0 {
-			return
+			return true
 		}
 		time.Sleep(500 * time.Millisecond)
 		w.ensureHealthy() // one that was healthy may have been about to be thrown out
 	}
 	w.violate("settles", "%v after everything has healed, not every message is done with: %s; %s",
 		w.patience(), strings.Join(w.unsettled(), "; "), w.kafka.groups())
+	return false
 }
 
 // unansweredRequest is how long the Kafka client waits for the answer to what it
