@@ -17,6 +17,7 @@ var scenes = []scene{
 	deafAndBack, allButOne, oneByOne, lateCommit, frozenWithACKs, doubtThenRefusal, cancelledBesideOthers, regainedWhilePaused,
 	latestWithoutACK, lastOneLeaves, handedToAnotherProxy, drainedWhileSlow, cutWhileSlow, expiredMeanwhile, stubbornHandler,
 	movedAfterAnAnswerIsLate, morePartitions, fullWindow,
+	commitRefused,
 }
 
 const sceneSubscription = "scene"
@@ -303,4 +304,14 @@ func fullWindow(d *drawing) []Step {
 	return append(d.trickle(200*time.Millisecond, 600*time.Millisecond, 10),
 		at(0, Consume{Client: "x", Subscription: s, Manner: Stuck, Proxy: "p1", AckTimeout: time.Minute}),
 		at(100*time.Millisecond, d.messages("z", 40)))
+}
+
+// commitRefused: the last commit is refused, and nothing comes that would make another.
+func commitRefused(d *drawing) []Step {
+	d.plan.Settings.CommitInterval, d.plan.Settings.CommitMessages = 300*time.Millisecond, 0
+	return []Step{
+		at(0, Consume{Client: "x", Subscription: d.ownSubscription(false), Manner: Fast, Again: true, Proxy: "p1"}),
+		at(4*time.Second, Requests{API: Commit, Effect: Fail, Count: choose(d, "refusals", 1, 2)}),
+		at(4*time.Second, d.messages("y", 10)),
+	}
 }

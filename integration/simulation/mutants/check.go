@@ -19,7 +19,7 @@ type Check struct {
 	// Root is the repository's.
 	Root string
 	// Plans is how many plans a mutant has at most to get through, Timeout how long
-	// they may take.
+	// they may take. Those of rare faults have four times as much.
 	Plans   int
 	Timeout time.Duration
 	// Told is called with each verdict, in the order of the mutants.
@@ -108,12 +108,15 @@ const HuntEnv = "SIMULATION_HUNT"
 
 // try has a mutant get through plans, and notes what became of it.
 func (c Check) try(ctx context.Context, v *Verdict, dir string) {
-	start := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	start, plans, timeout := time.Now(), c.Plans, c.Timeout
+	if v.Mutant.Rare {
+		plans, timeout = 4*plans, 4*timeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	hunt := exec.CommandContext(ctx, filepath.Join(dir, binary), "-test.run", "^TestHunt$", "-test.v", "-test.timeout", "0")
 	hunt.Dir = filepath.Join(c.Root, "integration", "simulation")
-	hunt.Env = append(os.Environ(), HuntEnv+"="+strconv.Itoa(c.Plans))
+	hunt.Env = append(os.Environ(), HuntEnv+"="+strconv.Itoa(plans))
 	out, err := hunt.CombinedOutput()
 	_ = os.Remove(filepath.Join(dir, binary)) // they are large
 	v.Took, v.Output = time.Since(start), string(out)

@@ -45,6 +45,7 @@ var kafkaConsumerMutants = []Mutant{
 		Name: "commit-gate-after-being-thrown-out", Guarantee: "C3",
 		Off:    "a consumer that Kafka had thrown out goes on with its partitions when it joins again",
 		Caught: []string{"position-went-back"},
+		Rare:   true,
 		Edits:  []Edit{commitForAnyMember, keepWhatIsStale},
 	},
 	{

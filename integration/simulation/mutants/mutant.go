@@ -20,7 +20,9 @@ type Mutant struct {
 	// Caught are the violations by which the simulation is expected to notice: any one
 	// of them. What else it finds counts as caught too, and is shown.
 	Caught []string
-	Edits  []Edit
+	// Rare: it takes more plans than others to come upon what the rule is for.
+	Rare  bool
+	Edits []Edit
 }
 
 // Edit replaces a piece of one file.
