@@ -59,9 +59,9 @@ func (c *chaos) freezeUntilReplaced(s *chaosServer) {
 		return true
 	}, "the other one goes on in every partition")
 	s.thaw()
-	holder.awaitWithdrawnAtOnce(patience)
-	holder.ack(held...)
-	holder.awaitNotHeld(patience, held...)
+	// Until Kafka tells it, it may believe that it has some time left to give.
+	holder.awaitWithdrawn(patience)
+	holder.ackUntilNotHeld(patience, held...)
 	holder.awaitMessages(patience, 4) // it takes part again
 }
 
