@@ -60,9 +60,9 @@ func (c *chaos) freezeUntilReplaced(s *chaosServer) {
 	}, "the other one goes on in every partition")
 	s.thaw()
 	// Until Kafka tells it, it may believe that it has some time left to give.
-	holder.awaitWithdrawn(patience)
+	holder.awaitWithdrawn(2 * patience)
 	holder.ackUntilNotHeld(patience, held...)
-	holder.awaitMessages(patience, 4) // it takes part again
+	holder.awaitMessages(3*patience, 4) // it takes part again
 }
 
 // requirePositionsOnlyRise checks that no position was ever seen to go back.
