@@ -1,0 +1,88 @@
+package docs
+
+import (
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	testingPage = "docs/testing.md"
+	histories   = "integration/history/testdata"
+	plans       = "integration/simulation/testdata"
+	mutantLists = "integration/simulation/mutants"
+)
+
+var (
+	testLike   = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`)
+	mutantName = regexp.MustCompile(`(?m)^\t\tName: +"([a-z-]+)"`)
+)
+
+// The invariants are those that the checker has: each has a history that breaks it.
+func TestTestingNamesEveryInvariant(t *testing.T) {
+	rules := []string{"simulation-ends"} // reported by the simulation itself
+	files, _ := tree(t)
+	for _, file := range files {
+		if path.Dir(file) == histories {
+			rule, _, _ := strings.Cut(strings.TrimSuffix(path.Base(file), ".txt"), "_")
+			rules = append(rules, rule)
+		}
+	}
+	slices.Sort(rules)
+	rules = slices.Compact(rules)
+	rules = slices.DeleteFunc(rules, func(rule string) bool { return rule == "clean" })
+	require.NotEmpty(t, rules)
+	var named []string
+	for _, row := range rows(section(t, read(t, testingPage), "## The invariants")) {
+		named = append(named, quoted(row[0])...)
+	}
+	slices.Sort(named)
+	assert.Equal(t, rules, named)
+}
+
+func TestTestingNamesTestsAndPlansThatExist(t *testing.T) {
+	files, _ := tree(t)
+	var known []string
+	for _, file := range files {
+		switch {
+		case strings.HasSuffix(file, "_test.go"):
+			for _, match := range testLike.FindAllStringSubmatch(read(t, file), -1) {
+				known = append(known, match[1])
+			}
+		case path.Dir(file) == plans, path.Dir(file) == histories:
+			known = append(known, path.Base(file))
+		}
+	}
+	named := regexp.MustCompile(`^((Test|Fuzz|Benchmark)[A-Z]\w*|[\w-]+\.plan)$`)
+	count := 0
+	for _, name := range quoted(read(t, testingPage)) {
+		if named.MatchString(name) {
+			count++
+			assert.True(t, slices.Contains(known, name), "%s names %s, which is nowhere", testingPage, name)
+		}
+	}
+	assert.Positive(t, count)
+}
+
+func TestTestingNamesEveryMutant(t *testing.T) {
+	files, _ := tree(t)
+	var mutants []string
+	for _, file := range files {
+		if path.Dir(file) == mutantLists && strings.HasPrefix(path.Base(file), "list_") {
+			for _, match := range mutantName.FindAllStringSubmatch(read(t, file), -1) {
+				mutants = append(mutants, match[1])
+			}
+		}
+	}
+	require.NotEmpty(t, mutants)
+	var named []string
+	for _, row := range rows(section(t, read(t, testingPage), "## Mutation check")) {
+		named = append(named, quoted(row[0])...)
+	}
+	assert.ElementsMatch(t, mutants, named)
+}
