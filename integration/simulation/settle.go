@@ -24,11 +24,12 @@ func (w *world) settle() {
 	w.healClients()
 	w.recorder.Record(history.Healed{})
 	// New messages wake what has fallen asleep: all that there is must be done without.
-	if !w.awaitSettled(time.Now()) {
+	settled := w.awaitSettled(time.Now())
+	healed := time.Now()
+	w.produceLast() // which ends the producers, in any case
+	if !settled {
 		return
 	}
-	healed := time.Now()
-	w.produceLast()
 	sleep(context.Background(), time.Until(healed.Add(w.unansweredPatience())))
 	w.awaitSettled(healed)
 }
