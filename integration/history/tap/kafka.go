@@ -19,8 +19,15 @@ import (
 )
 
 // ReadPositions records where a subscription durably stands in each partition in
-// which it has a position.
+// which it has a position. Concurrent calls take turns: else the older of two answers
+// could be recorded last, and look like a step back.
 func (t *Tap) ReadPositions(ctx context.Context, admin *kadm.Client, subscription string) error {
+	select {
+	case t.reading <- struct{}{}:
+		defer func() { <-t.reading }()
+	case <-ctx.Done():
+		return fmt.Errorf("reading the positions of subscription %q: %w", subscription, ctx.Err())
+	}
 	offsets, err := admin.FetchOffsets(ctx, subscription)
 	if errors.Is(err, kerr.GroupIDNotFound) {
 		return nil // it has none

@@ -15,12 +15,16 @@ type Tap struct {
 	clients  counters // of the streams that clients open
 	servers  counters // of the streams that servers accept
 
+	reading chan struct{} // holds one value while positions are read; a bubble may wait for it
+
 	mu     sync.Mutex
 	served map[string]string // servers, by address
 }
 
 // New returns a Tap that records with recorder.
-func New(recorder *history.Recorder) *Tap { return &Tap{recorder: recorder} }
+func New(recorder *history.Recorder) *Tap {
+	return &Tap{recorder: recorder, reading: make(chan struct{}, 1)}
+}
 
 // incarnations tells topics of one name apart by their UUIDs. The first that is
 // seen bears the topic's name, the next the name and "#2", and so on.
