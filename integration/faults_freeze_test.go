@@ -43,10 +43,12 @@ func TestFrozenProxyWakesUpWithoutItsPartitions(t *testing.T) {
 // in each of them.
 func (c *chaos) freezeUntilReplaced(s *chaosServer) {
 	c.t.Helper()
+	// Not in the middle of handing partitions over: then it would wake up in there, and
+	// believe that it has time left to give.
+	eventually(c.t, patience, func() bool { return c.admin.shares(c.subscription, 6, 6) }, "each proxy has its half of the partitions")
 	holder := c.hold(s.addr)
 	defer holder.leave()
 	held := holder.awaitMessages(patience, 3)
-	eventually(c.t, patience, func() bool { return c.admin.members(c.subscription) == 2 }, "both proxies are members")
 	s.freeze()
 	before := c.admin.committed(c.subscription, c.topic)
 	eventually(c.t, patience, func() bool { return c.admin.members(c.subscription) == 1 }, "Kafka gives up on the frozen proxy")
@@ -59,9 +61,9 @@ func (c *chaos) freezeUntilReplaced(s *chaosServer) {
 		return true
 	}, "the other one goes on in every partition")
 	s.thaw()
-	// Until Kafka tells it, it may believe that it has some time left to give.
-	holder.awaitWithdrawn(2 * patience)
-	holder.ackUntilNotHeld(patience, held...)
+	holder.awaitWithdrawnAtOnce(patience)
+	holder.ack(held...)
+	holder.awaitNotHeld(patience, held...)
 	holder.awaitMessages(3*patience, 4) // it takes part again
 }
 
@@ -108,6 +110,7 @@ func TestProxyFrozenForAShortTimeGoesOn(t *testing.T) {
 	t.Parallel()
 	const frozen = 4 * time.Second
 	c := startChaos(t, sharedKafka.Brokers(), 12)
+	c.silence = 20 * time.Second // longer than it is frozen, as the 10 s of an SDK by default are
 	patient := []string{"--kafka-session-timeout", "30s", "--produce-timeout", "30s"}
 	one, two := c.startServer("one", append(patient, "--ack-timeout", "3s")...), c.startServer("two", patient...)
 	c.addLoad(one.addr)

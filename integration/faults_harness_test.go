@@ -60,6 +60,7 @@ type chaos struct {
 	history      *history.Recorder
 	tap          *tap.Tap
 	rules        history.Rules // a test may change them before settle
+	silence      time.Duration // that clients allow a connection; a test may change it before addLoad
 	flow         *flow
 	servers      map[string]string // names, by address
 	producers    []producer
@@ -79,6 +80,7 @@ func startChaos(t *testing.T, brokers []string, partitions int32) *chaos {
 		t: t, admin: a, topic: a.createTopic(partitions), subscription: unique(t, "sub"),
 		clients: newNetwork(t), history: recorder, tap: tap.New(recorder),
 		flow: newFlow(), servers: make(map[string]string), names: make(map[string]int),
+		silence: 4 * time.Second,
 		rules: history.Rules{
 			AckTimeout: chaosAckTimeout, PartitionWindow: 1000, Overshoot: chaosOvershoot,
 			Slack: 2 * time.Second, Settled: true,
@@ -205,7 +207,7 @@ func (c *chaos) name(kind string) string {
 // dialOptions are those of all clients.
 func (c *chaos) dialOptions(name, addr string) []grpc.DialOption {
 	return append(c.tap.ClientOptions(name, c.servers[addr]), grpc.WithResolvers(anyOf{}),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 4 * time.Second}))
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: c.silence}))
 }
 
 // connect returns a client with the SDK.

@@ -142,49 +142,18 @@ func (c *rawConsumer) awaitWithdrawnAtOnce(within time.Duration) {
 	})
 }
 
-// awaitWithdrawn waits until the client is told that partitions go, now or soon.
-func (c *rawConsumer) awaitWithdrawn(within time.Duration) {
-	c.t.Helper()
-	c.await(within, "partitions that go", func() bool { return len(c.withdrawn) > 0 })
-}
-
 // awaitNotHeld waits until ACKs of these messages have been refused.
 func (c *rawConsumer) awaitNotHeld(within time.Duration, ids ...string) {
 	c.t.Helper()
-	c.await(within, "NOT_HELD", func() bool { return c.refusedLocked(ids) })
-}
-
-// ackUntilNotHeld ACKs messages again and again until that is refused.
-func (c *rawConsumer) ackUntilNotHeld(within time.Duration, ids ...string) {
-	c.t.Helper()
-	deadline := time.NewTimer(within)
-	defer deadline.Stop()
-	again := time.NewTicker(time.Second)
-	defer again.Stop()
-	for {
-		c.ack(ids...)
-		c.mu.Lock()
-		met := c.refusedLocked(ids)
-		c.mu.Unlock()
-		if met {
-			return
+	c.await(within, "NOT_HELD", func() bool {
+		refused := make(map[string]bool)
+		for _, n := range c.noticed {
+			for _, id := range n.GetMessageIds() {
+				refused[id] = n.GetCode() == messageproxyv1.ErrorCode_ERROR_CODE_NOT_HELD
+			}
 		}
-		select {
-		case <-again.C:
-		case <-deadline.C:
-			require.FailNow(c.t, "waited in vain", "NOT_HELD; received %d", len(c.received()))
-		}
-	}
-}
-
-func (c *rawConsumer) refusedLocked(ids []string) bool {
-	refused := make(map[string]bool)
-	for _, n := range c.noticed {
-		for _, id := range n.GetMessageIds() {
-			refused[id] = n.GetCode() == messageproxyv1.ErrorCode_ERROR_CODE_NOT_HELD
-		}
-	}
-	return !slices.ContainsFunc(ids, func(id string) bool { return !refused[id] })
+		return !slices.ContainsFunc(ids, func(id string) bool { return !refused[id] })
+	})
 }
 
 // awaitQuiet waits until nothing has come for a while: how a client sees that the
