@@ -32,9 +32,7 @@ func testsByFolder(t *testing.T) map[string][]string {
 	t.Helper()
 	tests := map[string][]string{}
 	add := func(folder, file string, pattern *regexp.Regexp) {
-		for _, match := range pattern.FindAllStringSubmatch(read(t, file), -1) {
-			tests[folder] = append(tests[folder], match[1])
-		}
+		tests[folder] = append(tests[folder], matches(pattern, read(t, file))...)
 	}
 	files, _ := tree(t)
 	for _, file := range files {

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 var goSnippet = regexp.MustCompile("(?s)```go\\n(import .*?)\\n\\n(.*?)```")
@@ -15,39 +17,25 @@ var goSnippet = regexp.MustCompile("(?s)```go\\n(import .*?)\\n\\n(.*?)```")
 // What the documents show of the SDK compiles as it stands, in a function that has
 // a context and a handler's work.
 func TestSnippetsCompile(t *testing.T) {
-	sdk, err := filepath.Abs("../../sdk/go")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, document := range []string{"README.md", "sdk/go/README.md"} {
-		text, err := os.ReadFile(filepath.Join("../..", document))
-		if err != nil {
-			t.Fatal(err)
-		}
-		snippet := goSnippet.FindStringSubmatch(string(text))
-		if snippet == nil {
-			t.Fatalf("%s shows no Go that begins with its import", document)
-		}
-		t.Run(document, func(t *testing.T) { compile(t, sdk, snippet[1], snippet[2]) })
+		snippet := goSnippet.FindStringSubmatch(read(t, document))
+		require.NotNil(t, snippet, "%s shows no Go that begins with its import", document)
+		t.Run(document, func(t *testing.T) { compile(t, snippet[1], snippet[2]) })
 	}
 }
 
 // compile builds the snippet as an application of its own.
-func compile(t *testing.T, sdk, imports, body string) {
+func compile(t *testing.T, imports, body string) {
+	repository, err := filepath.Abs(root)
+	require.NoError(t, err)
 	dir := t.TempDir()
 	const module = "github.com/messageproxy/messageproxy"
 	write := func(name, content string) {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
 	}
-	sums, err := os.ReadFile(filepath.Join(sdk, "go.sum"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	write("go.sum", string(sums))
-	write("go.mod", fmt.Sprintf("module snippet\n\ngo 1.26.0\n\nrequire %[1]s/sdk/go v0.0.0\n\nreplace (\n\t%[1]s/sdk/go => %[2]s\n\t%[1]s/api => %[3]s\n)\n",
-		module, sdk, filepath.Join(sdk, "../../api")))
+	write("go.sum", read(t, "sdk/go/go.sum"))
+	write("go.mod", fmt.Sprintf("module snippet\n\ngo 1.26.0\n\nrequire %[1]s/sdk/go v0.0.0\n\nreplace (\n\t%[1]s/sdk/go => %[2]s/sdk/go\n\t%[1]s/api => %[2]s/api\n)\n",
+		module, repository))
 	write("main.go", strings.Join([]string{
 		"package main", "import (\n\"context\"\n\"log\"\n)", imports,
 		"func run(ctx context.Context) error {", body, "return err\n}",
@@ -58,7 +46,6 @@ func compile(t *testing.T, sdk, imports, body string) {
 	build := exec.CommandContext(t.Context(), "go", "build", "-mod=mod", "-o", os.DevNull, ".")
 	build.Dir = dir
 	build.Env = append(os.Environ(), "GOWORK=off")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", out)
 }

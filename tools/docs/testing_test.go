@@ -51,9 +51,7 @@ func TestTestingNamesTestsAndPlansThatExist(t *testing.T) {
 	for _, file := range files {
 		switch {
 		case strings.HasSuffix(file, "_test.go"):
-			for _, match := range testLike.FindAllStringSubmatch(read(t, file), -1) {
-				known = append(known, match[1])
-			}
+			known = append(known, matches(testLike, read(t, file))...)
 		case path.Dir(file) == plans, path.Dir(file) == histories:
 			known = append(known, path.Base(file))
 		}
@@ -74,9 +72,7 @@ func TestTestingNamesEveryMutant(t *testing.T) {
 	var mutants []string
 	for _, file := range files {
 		if path.Dir(file) == mutantLists && strings.HasPrefix(path.Base(file), "list_") {
-			for _, match := range mutantName.FindAllStringSubmatch(read(t, file), -1) {
-				mutants = append(mutants, match[1])
-			}
+			mutants = append(mutants, matches(mutantName, read(t, file))...)
 		}
 	}
 	require.NotEmpty(t, mutants)

@@ -75,8 +75,13 @@ var (
 )
 
 // quoted returns what stands in backticks in a document, outside of blocks.
-func quoted(document string) (texts []string) {
-	for _, match := range code.FindAllStringSubmatch(fence.ReplaceAllString(document, ""), -1) {
+func quoted(document string) []string {
+	return matches(code, fence.ReplaceAllString(document, ""))
+}
+
+// matches returns what the first group of a pattern matches in a text.
+func matches(pattern *regexp.Regexp, text string) (texts []string) {
+	for _, match := range pattern.FindAllStringSubmatch(text, -1) {
 		texts = append(texts, match[1])
 	}
 	return texts
