@@ -36,7 +36,7 @@ sim-mutants: ## Show that it notices when the proxy breaks a rule (MUTANTS="name
 
 .PHONY: faults
 faults: ## Break networks, proxies and a real Kafka under load, ROUNDS=5 times each
-	tools/faults $(or $(ROUNDS),5)
+	tools/faults $(ROUNDS)
 
 .PHONY: bench-smoke
 bench-smoke: ## Run every benchmark once
