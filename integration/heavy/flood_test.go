@@ -344,19 +344,23 @@ func (s *scene) stored(topic string) (n int64) {
 }
 
 // produces checks that a client's messages are stored.
-func produces(t *testing.T, client messageproxyv1.MessageProxyClient, n int) {
+func produces(t testing.TB, client messageproxyv1.MessageProxyClient, n int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	stream, err := client.Produce(ctx)
 	require.NoError(t, err)
 	require.NoError(t, stream.Send(requestOf(n, []byte("y"))))
-	for results := 0; results < n; {
+	results := 0
+	for results < n {
 		response, err := stream.Recv()
 		require.NoError(t, err)
+		require.NotEmpty(t, response.GetResults())
 		for _, r := range response.GetResults() {
 			require.NotNil(t, r.GetReceipt(), "%v", r)
 			results++
 		}
 	}
+	require.Equal(t, n, results)
+	require.NoError(t, stream.CloseSend())
 }

@@ -264,13 +264,6 @@ func requestOf(n int, payload []byte) *messageproxyv1.ProduceRequest {
 // produceOne checks that another client isn't held up.
 func produceOne(t testing.TB, addr string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	stream := openProduce(ctx, t, addr)
-	require.NoError(t, stream.Send(requestOf(1, []byte("y"))))
-	response, err := stream.Recv()
-	require.NoError(t, err)
-	require.Len(t, response.GetResults(), 1)
-	require.NotNil(t, response.GetResults()[0].GetReceipt(), "%v", response)
-	require.NoError(t, stream.CloseSend())
+	client, _ := dial(t, addr)
+	produces(t, client, 1)
 }
