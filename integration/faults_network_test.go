@@ -14,8 +14,8 @@ import (
 	"github.com/messageproxy/messageproxy/integration/history"
 )
 
-// faultRounds is how often each fault comes, and how much longer it lasts, if the
-// environment says so: `make faults` does.
+// faultRounds is how often each fault comes: once, unless the environment says
+// otherwise, as `make faults` does.
 func faultRounds(t *testing.T) int {
 	t.Helper()
 	text, ok := os.LookupEnv("MESSAGEPROXY_TEST_FAULT_ROUNDS")
@@ -73,6 +73,7 @@ func blackHoles() []networkFault {
 
 // strike makes the fault happen, and ends it.
 func (f networkFault) strike(c *chaos, n *network) {
+	c.t.Log("network:", f.name)
 	n.disturb(f.up, f.down)
 	defer n.heal()
 	if f.everySecond == nil {
