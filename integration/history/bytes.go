@@ -6,16 +6,15 @@ import (
 )
 
 // bytesHeld follows how many bytes clients hold, as servers see it, for the limits of a
-// client and of a server. It goes through the history by itself. What is recorded of
-// an ACK or a loss comes before the server heeds it, and what is recorded of a
-// delivery after it was decided, so that what it counts is never more than there is.
+// client and of a server. What is recorded of an ACK or a loss comes before the server
+// heeds it, and what is recorded of a delivery after it was decided, so that what it
+// counts is never more than there is.
 type bytesHeld struct {
-	*checker
+	*pass
 	streams map[string]*bytesStream
 	// assigned is since when servers have partitions.
 	assigned map[serverPartition]time.Time
 	servers  map[string]*bytesServer
-	reported map[string]bool
 }
 
 type serverPartition struct {
@@ -56,8 +55,8 @@ func (c *checker) checkBytes() {
 		return
 	}
 	x := &bytesHeld{
-		checker: c, streams: make(map[string]*bytesStream), assigned: make(map[serverPartition]time.Time),
-		servers: make(map[string]*bytesServer), reported: make(map[string]bool),
+		pass: newPass(c), streams: make(map[string]*bytesStream), assigned: make(map[serverPartition]time.Time),
+		servers: make(map[string]*bytesServer),
 	}
 	for i := range c.entries {
 		if i > 0 && c.at(i).Sub(c.at(i-1)) > c.rules.Slack {
@@ -198,17 +197,4 @@ func (x *bytesHeld) checkStreams(i int) {
 			return
 		}
 	}
-}
-
-// violate reports one violation of each rule.
-func (x *bytesHeld) violate(i int, rule, problem string, entries ...int) {
-	if x.reported[rule] {
-		return
-	}
-	x.reported[rule] = true
-	v := Violation{Rule: rule, Problem: problem, start: x.checker.at(0), index: i}
-	for _, k := range entries {
-		v.Events = append(v.Events, x.entries[k])
-	}
-	x.found = append(x.found, v)
 }

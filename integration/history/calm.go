@@ -9,10 +9,10 @@ import (
 )
 
 // calm checks the calm part of a history, in which neither servers nor the broker
-// are disturbed, so that what at-least-once forgives has no excuse. It goes through
-// the history by itself, for it needs little of what the other checks know.
+// are disturbed, so that what at-least-once forgives has no excuse. It needs little of
+// what the other checks know.
 type calm struct {
-	*checker
+	*pass
 	is             bool
 	produceTimeout time.Duration
 
@@ -21,7 +21,6 @@ type calm struct {
 	producers map[string]string         // the server of each stream
 	produced  map[calmMessage]time.Time // when
 	draining  map[string]bool
-	reported  map[string]bool
 }
 
 type calmMessage struct {
@@ -49,9 +48,9 @@ type calmReading struct {
 
 func (c *checker) checkCalm() {
 	x := &calm{
-		checker: c, streams: make(map[string]*calmStream), readings: make(map[*reading]*calmReading),
+		pass: newPass(c), streams: make(map[string]*calmStream), readings: make(map[*reading]*calmReading),
 		producers: make(map[string]string), produced: make(map[calmMessage]time.Time),
-		draining: make(map[string]bool), reported: make(map[string]bool),
+		draining: make(map[string]bool),
 	}
 	for i := range c.entries {
 		switch e := c.entries[i].Event.(type) {
@@ -212,19 +211,4 @@ func (x *calm) answered(i int, e Answered) {
 				e.Stream, e.Sequence, waited, e.Why), i)
 		}
 	}
-}
-
-// violate reports one violation of each rule.
-func (x *calm) violate(i int, rule, problem string, entries ...int) {
-	if x.reported[rule] {
-		return
-	}
-	x.reported[rule] = true
-	v := Violation{Rule: rule, Problem: problem, start: x.checker.at(0), index: i}
-	for _, k := range entries {
-		if k != never {
-			v.Events = append(v.Events, x.entries[k])
-		}
-	}
-	x.found = append(x.found, v)
 }
