@@ -95,17 +95,9 @@ func newChecker(entries []Entry, rules Rules) *checker {
 		reported:      make(map[string]int),
 	}
 	for i := range entries {
-		switch e := entries[i].Event.(type) {
-		case Log:
-			c.takeLog(i, e)
-		case Deleted:
-			c.deleted[e.Topic] = true
-		}
-	}
-	c.assumeLogs()
-	for i := range entries {
 		c.lookAhead(i)
 	}
+	c.assumeLogs()
 	for _, p := range c.partitions {
 		slices.Sort(p.stored)
 	}
@@ -115,6 +107,10 @@ func newChecker(entries []Entry, rules Rules) *checker {
 // lookAhead notes what the checks of earlier entries need to know.
 func (c *checker) lookAhead(i int) {
 	switch e := c.entries[i].Event.(type) {
+	case Log:
+		c.takeLog(i, e)
+	case Deleted:
+		c.deleted[e.Topic] = true
 	case Produced:
 		c.tokenOf(e.Token).sent(i)
 	case Answered:
@@ -184,6 +180,14 @@ func (t *token) sent(i int) {
 		t.producedAt = i
 	}
 	t.produced++
+}
+
+// sentAt is the entry at which a message was produced, or never.
+func (c *checker) sentAt(m *message) int {
+	if t := c.tokens[m.token]; m.token != "" && t != nil {
+		return t.producedAt
+	}
+	return never
 }
 
 // takeLog makes the messages of a log, before any other messages of its partition.

@@ -15,7 +15,6 @@ type producer struct {
 	// answered is the last stored message in each partition, in the order of the
 	// answers.
 	answered map[Partition]answer
-	ended    bool
 	whole    bool // it ended with every answer given
 	endedAt  int
 }
@@ -51,7 +50,7 @@ func (c *checker) stepProduce(i int, event Event) {
 		c.answered(i, c.producerOf(e.Stream), e)
 	case ProduceEnded:
 		s := c.producerOf(e.Stream)
-		s.ended, s.whole, s.endedAt = true, !e.Broken, i
+		s.whole, s.endedAt = !e.Broken, i
 	}
 }
 

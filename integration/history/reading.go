@@ -106,7 +106,7 @@ func (c *checker) gainedReading(i int, r *reading) {
 	// A subscription that starts at the latest has its place now: what is produced
 	// later is above it.
 	for _, m := range r.partition.log {
-		if t := c.tokens[m.token]; t != nil && m.token != "" && t.producedAt > i {
+		if c.sentAt(m) > i {
 			r.begin = min(r.begin, m.position)
 			return
 		}

@@ -102,14 +102,6 @@ func (c *checker) checkSettled(end int, r *reading) {
 	}
 }
 
-// sentAt is the entry at which a message was produced, or never.
-func (c *checker) sentAt(m *message) int {
-	if t := c.tokens[m.token]; m.token != "" && t != nil {
-		return t.producedAt
-	}
-	return never
-}
-
 func sortedSubscriptions(m map[string]*subscription) []*subscription {
 	return slices.SortedFunc(maps.Values(m), func(a, b *subscription) int { return cmp.Compare(a.name, b.name) })
 }

@@ -225,15 +225,12 @@ func (c *checker) takeOver(i int, sh *share, h *hold, messages []*message) {
 	}
 	c.checkOwned(i, sh, h, messages[0])
 	old := sh.holder
+	sh.holder = h
 	if old == h || old == nil {
-		sh.holder = h
 		return
 	}
-	sh.holder = h
 	switch {
-	case old.unacked == 0:
-		c.end(i, old)
-	case old.stream.ended || old.over:
+	case old.unacked == 0, old.stream.ended, old.over:
 		c.end(i, old)
 	case c.mayBeThrownOut(i, old.stream):
 		s := old.stream
@@ -248,7 +245,6 @@ func (c *checker) takeOver(i int, sh *share, h *hold, messages []*message) {
 		c.report(i, "two-holders", fmt.Sprintf("stream %s got messages of %s while stream %s held %d of it, the first at %d",
 			h.stream.name, sh, old.stream.name, old.unacked, first.position), evidence{first.at, first.message}, entry(i))
 	}
-	sh.holder = h
 	h.last = -1
 }
 

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -237,15 +238,7 @@ func (c *checker) hold(i int, h *hold, messages []*message) {
 
 // find is the place of a position among what was delivered.
 func (h *hold) find(position int64) (int, bool) {
-	return slices.BinarySearchFunc(h.messages, position, func(x *held, at int64) int {
-		switch {
-		case x.position < at:
-			return -1
-		case x.position > at:
-			return 1
-		}
-		return 0
-	})
+	return slices.BinarySearchFunc(h.messages, position, func(x *held, at int64) int { return cmp.Compare(x.position, at) })
 }
 
 func (c *checker) acked(i int, e Acked) {

@@ -30,11 +30,12 @@ func (c *checker) suspect(i int, sh *share, h *hold, messages []*message) {
 		if other == h || other.unacked == 0 || !other.leaving.IsZero() || other.suspected {
 			continue
 		}
-		if first := other.messages[other.acked]; !c.anyProducedAfter(first.at, messages) {
+		first := other.messages[other.acked]
+		if !c.anyProducedAfter(first.at, messages) {
 			continue
 		}
 		other.suspected = true
-		other.stream.suspects = append(other.stream.suspects, suspicion{other, i, other.messages[other.acked], h.stream.name})
+		other.stream.suspects = append(other.stream.suspects, suspicion{other, i, first, h.stream.name})
 	}
 	if !mine {
 		others = append(others, h)
@@ -45,7 +46,7 @@ func (c *checker) suspect(i int, sh *share, h *hold, messages []*message) {
 // anyProducedAfter reports whether one of the messages was produced after an entry.
 func (c *checker) anyProducedAfter(i int, messages []*message) bool {
 	for _, m := range messages {
-		if t := c.tokens[m.token]; m.token != "" && t != nil && t.producedAt > i {
+		if c.sentAt(m) > i {
 			return true
 		}
 	}
@@ -54,20 +55,17 @@ func (c *checker) anyProducedAfter(i int, messages []*message) bool {
 
 // confirmSuspicions is called when a stream gets a message.
 func (c *checker) confirmSuspicions(i int, s *stream, m *message) {
-	if len(s.suspects) == 0 || m.token == "" {
+	if len(s.suspects) == 0 {
 		return
 	}
-	t := c.tokens[m.token]
-	if t == nil || t.producedAt == never {
-		return
-	}
-	for len(s.suspects) > 0 && t.producedAt > s.suspects[0].at {
+	sentAt := c.sentAt(m)
+	for len(s.suspects) > 0 && sentAt > s.suspects[0].at {
 		x := s.suspects[0]
 		s.suspects = s.suspects[1:]
 		if x.hold.leaving.IsZero() {
 			c.report(x.at, "two-holders", fmt.Sprintf("stream %s got messages of %s while stream %s held it, which went on: it got %q, produced later",
 				x.other, x.hold.share, s.name, m.token),
-				evidence{x.first.at, x.first.message}, entry(x.at), entry(t.producedAt), evidence{i, m})
+				evidence{x.first.at, x.first.message}, entry(x.at), entry(sentAt), evidence{i, m})
 		}
 	}
 }
