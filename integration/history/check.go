@@ -22,8 +22,8 @@ type Rules struct {
 	// Slack is how far apart the two ends of a stream, or two streams, may record
 	// what happened at one time: zero in virtual time, seconds otherwise.
 	Slack time.Duration
-	// Start is where a subscription begins in a partition in which it has no
-	// position: missing subscriptions begin at the earliest message.
+	// StartLatest are the subscriptions that begin at the latest message in a partition
+	// in which they have no position. Others begin at the earliest.
 	StartLatest map[string]bool
 	// Settled: the history goes on until the proxy has had the time to settle after
 	// Healed, so that whatever isn't done by its end never will be.

@@ -50,8 +50,15 @@
 //	never-delivered  a message wasn't delivered to a subscription
 //	never-durable    the position isn't behind the last message
 //
-// Files bytes.go and calm.go have rules of their own: of sizes, and of what must not
-// happen while nothing is disturbed.
+// Sizes, if Rules.WindowBytes and Rules.BufferedBytes say so:
+//
+//	client-bytes  a stream holds more bytes than it may
+//	byte-budget   a server goes on fetching although its clients hold more than its budget
+//
+// Between Calm and Disturbed, while less is forgiven:
+//
+//	acked-comes-again     a server fetches what was ACKed before the partition was let go
+//	failed-without-cause  a message failed before its time was up
 //
 // # What can be seen
 //

@@ -13,7 +13,7 @@ func (v Violation) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s", v.Rule, v.Problem)
 	for _, e := range v.Events {
-		fmt.Fprintf(&b, "\n  %12s  %s", sinceStart(e.At.Sub(v.start)), Describe(e.Event))
+		fmt.Fprintf(&b, "\n  %12s  %s", sinceStart(e.At.Sub(v.start)), describe(e.Event))
 	}
 	return b.String()
 }
@@ -32,8 +32,8 @@ func Report(violations []Violation) string {
 
 func sinceStart(d time.Duration) string { return fmt.Sprintf("%+.3fs", d.Seconds()) }
 
-// Describe prints an event on one line.
-func Describe(event Event) string {
+// describe prints an event on one line.
+func describe(event Event) string {
 	switch e := event.(type) {
 	case ProduceOpened, Produced, Answered, ProduceEnded:
 		return describeProduce(e)
@@ -63,7 +63,7 @@ func Describe(event Event) string {
 	return describeServer(event)
 }
 
-// String is "client" or "server".
+// String is "client's" or "server's".
 func (s Side) String() string {
 	if s == Server {
 		return "server's"
