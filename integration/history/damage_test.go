@@ -49,83 +49,47 @@ func TestDamageIsReported(t *testing.T) {
 }
 
 var damages = map[string]damage{
-	"a result is missing": func(t *rapid.T, h *damaged) []string {
-		i := pick(t, h, func(history.Answered) bool { return true })
-		if i < 0 {
-			return nil
-		}
+	"a result is missing": one(every[history.Answered], func(_ *rapid.T, h *damaged, i int, _ history.Answered) []string {
 		h.remove(i)
 		return []string{"no-result"}
-	},
-	"a result comes twice": func(t *rapid.T, h *damaged) []string {
-		i := pick(t, h, func(history.Answered) bool { return true })
-		if i < 0 {
-			return nil
-		}
+	}),
+	"a result comes twice": one(every[history.Answered], func(_ *rapid.T, h *damaged, i int, _ history.Answered) []string {
 		h.insert(i+1, h.entries[i].Event)
 		return []string{"two-results"}
-	},
-	"a stored message is told as failed": func(t *rapid.T, h *damaged) []string {
-		i := pick(t, h, isStored)
-		if i < 0 {
-			return nil
-		}
-		e := at[history.Answered](h, i)
+	}),
+	"a stored message is told as failed": one(isStored, func(_ *rapid.T, h *damaged, i int, e history.Answered) []string {
 		e.Outcome = history.Failed
 		h.entries[i].Event = e
 		return []string{"failed-but-stored"}
-	},
-	"a receipt is of another place": func(t *rapid.T, h *damaged) []string {
-		i := pick(t, h, isStored)
-		if i < 0 {
-			return nil
-		}
-		e := at[history.Answered](h, i)
+	}),
+	"a receipt is of another place": one(isStored, func(_ *rapid.T, h *damaged, i int, e history.Answered) []string {
 		e.Position += 1000
 		h.entries[i].Event = e
 		return []string{"receipt-wrong"}
-	},
-	"a stored message is not in the log": func(t *rapid.T, h *damaged) []string {
-		i := pick(t, h, func(e history.Log) bool { return len(e.Messages) > 0 })
-		if i < 0 {
-			return nil
-		}
-		e := at[history.Log](h, i)
+	}),
+	"a stored message is not in the log": one(isFilled, func(t *rapid.T, h *damaged, i int, e history.Log) []string {
 		k := rapid.IntRange(0, len(e.Messages)-1).Draw(t, "message")
 		e.Messages = slices.Delete(slices.Clone(e.Messages), k, k+1)
 		h.entries[i].Event = e
 		return []string{"stored-missing"}
-	},
-	"a message is in the log twice": func(t *rapid.T, h *damaged) []string {
-		i := pick(t, h, func(e history.Log) bool { return len(e.Messages) > 0 })
-		if i < 0 {
-			return nil
-		}
-		e := at[history.Log](h, i)
+	}),
+	"a message is in the log twice": one(isFilled, func(t *rapid.T, h *damaged, i int, e history.Log) []string {
 		again := rapid.SampledFrom(e.Messages).Draw(t, "message")
 		again.Position, again.ID = e.Messages[len(e.Messages)-1].Position+1, "again"
 		e.Messages = append(slices.Clone(e.Messages), again)
 		h.entries[i].Event = e
 		return []string{"stored-twice"}
-	},
-	"an ACK is missing": func(t *rapid.T, h *damaged) []string {
-		i := pick(t, h, func(history.Acked) bool { return true })
-		if i < 0 {
-			return nil
-		}
-		id := rapid.SampledFrom(at[history.Acked](h, i).IDs).Draw(t, "id")
+	}),
+	"an ACK is missing": one(every[history.Acked], func(t *rapid.T, h *damaged, _ int, e history.Acked) []string {
+		id := rapid.SampledFrom(e.IDs).Draw(t, "id")
 		edit(h, func(e history.Acked) history.Event {
 			e.IDs = slices.DeleteFunc(slices.Clone(e.IDs), func(x string) bool { return x == id })
 			return e
 		})
 		return []string{"unacked-below-position"}
-	},
-	"only a stranger ACKs": func(t *rapid.T, h *damaged) []string {
-		i := pick(t, h, func(history.Acked) bool { return true })
-		if i < 0 {
-			return nil
-		}
-		id := rapid.SampledFrom(at[history.Acked](h, i).IDs).Draw(t, "id")
+	}),
+	"only a stranger ACKs": one(every[history.Acked], func(t *rapid.T, h *damaged, i int, e history.Acked) []string {
+		id := rapid.SampledFrom(e.IDs).Draw(t, "id")
 		edit(h, func(e history.Acked) history.Event {
 			e.IDs = slices.DeleteFunc(slices.Clone(e.IDs), func(x string) bool { return x == id })
 			return e
@@ -133,23 +97,14 @@ var damages = map[string]damage{
 		h.insert(i, history.Acked{Side: history.Server, Stream: "stranger", IDs: []string{id}})
 		h.insert(0, history.Subscribed{Side: history.Server, Stream: "stranger", Server: "s1", Subscription: "g"})
 		return []string{"unacked-below-position"}
-	},
-	"the position goes back": func(t *rapid.T, h *damaged) []string {
-		i := pick(t, h, func(e history.PositionRead) bool { return e.Position > 0 })
-		if i < 0 {
-			return nil
-		}
-		e := at[history.PositionRead](h, i)
+	}),
+	"the position goes back": one(isAhead, func(t *rapid.T, h *damaged, i int, e history.PositionRead) []string {
 		e.Position = rapid.Int64Range(0, e.Position-1).Draw(t, "position")
 		h.insert(i+1, e)
 		return []string{"position-went-back"}
-	},
-	"the position stays behind": func(t *rapid.T, h *damaged) []string {
-		i := pick(t, h, func(e history.PositionRead) bool { return e.Position > 0 })
-		if i < 0 {
-			return nil
-		}
-		p, most := at[history.PositionRead](h, i).Partition, int64(0)
+	}),
+	"the position stays behind": one(isAhead, func(_ *rapid.T, h *damaged, _ int, e history.PositionRead) []string {
+		p, most := e.Partition, int64(0)
 		edit(h, func(e history.Log) history.Event {
 			if e.Partition == p {
 				most = e.Messages[len(e.Messages)-1].Position
@@ -163,48 +118,29 @@ var damages = map[string]damage{
 			return e
 		})
 		return []string{"never-durable"}
-	},
-	"two messages are swapped": func(t *rapid.T, h *damaged) []string {
-		i := pick(t, h, func(e history.Delivered) bool { return len(e.Messages) > 1 })
-		if i < 0 {
-			return nil
-		}
-		e := at[history.Delivered](h, i)
+	}),
+	"two messages are swapped": one(isSeveral, func(t *rapid.T, h *damaged, i int, e history.Delivered) []string {
 		e.Messages = slices.Clone(e.Messages)
 		k := rapid.IntRange(1, len(e.Messages)-1).Draw(t, "message")
 		e.Messages[k-1], e.Messages[k] = e.Messages[k], e.Messages[k-1]
 		h.entries[i].Event = e
 		return []string{"out-of-order", "skipped", "older-waits"}
-	},
-	"a message is left out": func(t *rapid.T, h *damaged) []string {
-		i := pick(t, h, func(e history.Delivered) bool { return len(e.Messages) > 1 })
-		if i < 0 {
-			return nil
-		}
-		id := at[history.Delivered](h, i).Messages[0].ID
+	}),
+	"a message is left out": one(isSeveral, func(_ *rapid.T, h *damaged, _ int, e history.Delivered) []string {
+		id := e.Messages[0].ID
 		edit(h, func(e history.Delivered) history.Event {
 			e.Messages = slices.DeleteFunc(slices.Clone(e.Messages), func(m history.Message) bool { return m.ID == id })
 			return e
 		})
 		return []string{"skipped", "older-waits"}
-	},
-	"a delivery has other content": func(t *rapid.T, h *damaged) []string {
-		i := pick(t, h, func(history.Delivered) bool { return true })
-		if i < 0 {
-			return nil
-		}
-		e := at[history.Delivered](h, i)
+	}),
+	"a delivery has other content": one(every[history.Delivered], func(_ *rapid.T, h *damaged, i int, e history.Delivered) []string {
 		e.Messages = slices.Clone(e.Messages)
 		e.Messages[0].Token = "other"
 		h.entries[i].Event = e
 		return []string{"delivered-wrong"}
-	},
-	"another stream gets messages": func(t *rapid.T, h *damaged) []string {
-		i := pick(t, h, func(e history.Delivered) bool { return len(e.Messages) > 1 })
-		if i < 0 {
-			return nil
-		}
-		e := at[history.Delivered](h, i)
+	}),
+	"another stream gets messages": one(isSeveral, func(_ *rapid.T, h *damaged, i int, e history.Delivered) []string {
 		first, rest := e, e
 		first.Messages, rest.Messages, rest.Stream = e.Messages[:1], e.Messages[1:], "other"
 		h.entries[i].Event = first
@@ -212,13 +148,9 @@ var damages = map[string]damage{
 		h.insert(i+1, rest)
 		h.insert(0, history.Subscribed{Side: history.Server, Stream: "other", Server: h.serverOf(e.Stream), Subscription: "g", AckTimeout: modelTimeout})
 		return []string{"two-holders"}
-	},
-	"a window is smaller": func(t *rapid.T, h *damaged) []string {
-		i := pick(t, h, func(e history.Delivered) bool { return len(e.Messages) > 1 })
-		if i < 0 {
-			return nil
-		}
-		stream := at[history.Delivered](h, i).Stream
+	}),
+	"a window is smaller": one(isSeveral, func(_ *rapid.T, h *damaged, _ int, e history.Delivered) []string {
+		stream := e.Stream
 		edit(h, func(e history.Subscribed) history.Event {
 			if e.Stream == stream {
 				e.Window = 1
@@ -226,10 +158,9 @@ var damages = map[string]damage{
 			return e
 		})
 		return []string{"client-window"}
-	},
-	"a stream isn't thrown out": func(t *rapid.T, h *damaged) []string {
-		i := pick(t, h, func(e history.ConsumeEnded) bool { return e.Code == "ACK_TIMEOUT" })
-		if i < 0 || !h.redelivered(i) {
+	}),
+	"a stream isn't thrown out": one(func(e history.ConsumeEnded) bool { return e.Code == "ACK_TIMEOUT" }, func(_ *rapid.T, h *damaged, i int, _ history.ConsumeEnded) []string {
+		if !h.redelivered(i) {
 			return nil
 		}
 		h.remove(i)
@@ -237,13 +168,8 @@ var damages = map[string]damage{
 		last.At = last.At.Add(time.Minute)
 		h.entries = append(h.entries, last)
 		return []string{"two-holders"}
-	},
-	"a partition is delivered after its loss": func(t *rapid.T, h *damaged) []string {
-		i := pick(t, h, func(e history.Withdrawn) bool { return e.TimeLeft == 0 })
-		if i < 0 {
-			return nil
-		}
-		e := at[history.Withdrawn](h, i)
+	}),
+	"a partition is delivered after its loss": one(func(e history.Withdrawn) bool { return e.TimeLeft == 0 }, func(_ *rapid.T, h *damaged, i int, e history.Withdrawn) []string {
 		for k := range slices.Backward(h.entries[:i]) {
 			if d, ok := h.entries[k].Event.(history.Delivered); ok && d.Stream == e.Stream && d.Partition == e.Partitions[0] {
 				h.later(i + 1) // what is told at the same moment may have been decided after it
@@ -252,13 +178,8 @@ var damages = map[string]damage{
 			}
 		}
 		return nil
-	},
-	"messages are sent in another order": func(t *rapid.T, h *damaged) []string {
-		i := pick(t, h, isStored)
-		if i < 0 {
-			return nil
-		}
-		first := at[history.Answered](h, i)
+	}),
+	"messages are sent in another order": one(isStored, func(_ *rapid.T, h *damaged, i int, first history.Answered) []string {
 		for k := i + 1; k < len(h.entries); k++ {
 			next, ok := h.entries[k].Event.(history.Answered)
 			if ok && next.Outcome == history.Stored && next.Stream == first.Stream && next.Partition == first.Partition {
@@ -267,10 +188,29 @@ var damages = map[string]damage{
 			}
 		}
 		return nil
-	},
+	}),
 }
 
+// one is damage to one event of a type.
+func one[E history.Event](is func(E) bool, do func(t *rapid.T, h *damaged, i int, e E) []string) damage {
+	return func(t *rapid.T, h *damaged) []string {
+		i := pick(t, h, is)
+		if i < 0 {
+			return nil
+		}
+		return do(t, h, i, at[E](h, i))
+	}
+}
+
+func every[E history.Event](E) bool { return true }
+
 func isStored(e history.Answered) bool { return e.Outcome == history.Stored }
+
+func isSeveral(e history.Delivered) bool { return len(e.Messages) > 1 }
+
+func isFilled(e history.Log) bool { return len(e.Messages) > 0 }
+
+func isAhead(e history.PositionRead) bool { return e.Position > 0 }
 
 // pick draws one of the entries with an event of a type, or -1 if there is none.
 func pick[E history.Event](t *rapid.T, h *damaged, is func(E) bool) int {

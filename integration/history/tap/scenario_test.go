@@ -125,6 +125,15 @@ func ack(ids ...string) *messageproxyv1.ConsumeRequest {
 
 type consumeStream = grpc.BidiStreamingClient[messageproxyv1.ConsumeRequest, messageproxyv1.ConsumeResponse]
 
+// consume opens a stream that subscribes by a name.
+func (s *scene) consume(ctx context.Context, stub messageproxyv1.MessageProxyClient, name string) consumeStream {
+	s.Helper()
+	stream, err := stub.Consume(ctx)
+	require.NoError(s, err)
+	require.NoError(s, stream.Send(subscribe(name)))
+	return stream
+}
+
 // receive receives until n messages have come, and returns their ids.
 func (s *scene) receive(stream consumeStream, n int) []string {
 	var ids []string
@@ -138,6 +147,15 @@ func (s *scene) receive(stream consumeStream, n int) []string {
 		}
 	}
 	return ids
+}
+
+// awaitEnd receives until the stream has ended, and returns how.
+func awaitEnd(stream consumeStream) error {
+	for {
+		if _, err := stream.Recv(); err != nil {
+			return err
+		}
+	}
 }
 
 // of returns the events of one type, in order.

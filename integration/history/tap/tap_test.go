@@ -177,18 +177,14 @@ func consumerWithoutTheSDK(s *scene) {
 	s.produce(c, 0, "a", "b")
 	require.NoError(s, c.Close())
 	stub, closeConn := s.stub("raw")
-	stream, err := stub.Consume(s.Context())
-	require.NoError(s, err)
-	require.NoError(s, stream.Send(subscribe("named by itself")))
+	stream := s.consume(s.Context(), stub, "named by itself")
 	ids := s.receive(stream, 2)
 	require.NoError(s, stream.Send(ack("nonsense", ids[1])))
 	response, err := stream.Recv()
 	require.NoError(s, err)
 	require.Equal(s, messageproxyv1.ErrorCode_ERROR_CODE_NOT_HELD, response.GetNotice().GetCode())
 	require.NoError(s, stream.CloseSend())
-	for err == nil {
-		_, err = stream.Recv()
-	}
+	_ = awaitEnd(stream)
 	closeConn()
 	s.stop()
 
@@ -227,18 +223,13 @@ func consumerWithoutTheSDK(s *scene) {
 func clientThatGoes(s *scene) {
 	stub, closeConn := s.stub("raw")
 	ctx, cancel := context.WithCancel(s.Context())
-	consume, err := stub.Consume(ctx)
-	require.NoError(s, err)
-	require.NoError(s, consume.Send(subscribe("raw")))
+	consume := s.consume(ctx, stub, "raw")
 	s.receiveSubscribed(consume)
 	produce, err := stub.Produce(ctx)
 	require.NoError(s, err)
 	cancel()
 	<-produce.Context().Done()
-	for err == nil {
-		_, err = consume.Recv()
-	}
-	require.Equal(s, codes.Canceled, status.Code(err))
+	require.Equal(s, codes.Canceled, status.Code(awaitEnd(consume)))
 	closeConn()
 	s.stop()
 	ends := of[history.ConsumeEnded](s)
@@ -264,16 +255,12 @@ func (s *scene) receiveSubscribed(stream consumeStream) {
 // The server sees such a request as it would without a tap, and so does the client.
 func undecodableRequest(s *scene) {
 	stub, closeConn := s.stub("raw")
-	stream, err := stub.Consume(s.Context())
-	require.NoError(s, err)
-	require.NoError(s, stream.Send(subscribe("raw")))
+	stream := s.consume(s.Context(), stub, "raw")
 	s.receiveSubscribed(stream)
 	broken := &messageproxyv1.ConsumeRequest{}
 	broken.ProtoReflect().SetUnknown([]byte{0x12, 2, 0x0a, 9}) // an ACK that is cut off
 	require.NoError(s, stream.SendMsg(broken))
-	for err == nil {
-		_, err = stream.Recv()
-	}
+	err := awaitEnd(stream)
 	assert.Equal(s, codes.InvalidArgument, status.Code(err))
 	assert.Contains(s, err.Error(), "could not be decoded")
 	closeConn()
@@ -296,9 +283,7 @@ func topicCreatedAgain(s *scene) {
 	require.NoError(s, err)
 	require.NoError(s, s.tap.ReadTopics(s.Context(), s.kafka, topic))
 	stub, closeConn := s.stub("raw")
-	stream, err := stub.Consume(s.Context())
-	require.NoError(s, err)
-	require.NoError(s, stream.Send(subscribe("raw")))
+	stream := s.consume(s.Context(), stub, "raw")
 	c = s.sdk("after")
 	s.produceUntilStored(c, "b")
 	s.receive(stream, 1)
@@ -336,9 +321,7 @@ func expiry(s *scene) {
 	_, err = s.admin.DeleteRecords(s.Context(), offsets(topic, 0, 2))
 	require.NoError(s, err)
 	stub, closeConn := s.stub("raw")
-	stream, err := stub.Consume(s.Context())
-	require.NoError(s, err)
-	require.NoError(s, stream.Send(subscribe("raw")))
+	stream := s.consume(s.Context(), stub, "raw")
 	s.receive(stream, 1)
 	require.NoError(s, stream.CloseSend())
 	closeConn()
@@ -356,9 +339,7 @@ func clientThatDoesNotRead(s *scene) {
 		require.NoError(s, s.kafka.ProduceSync(s.Context(), record).FirstErr())
 	}
 	stub, closeConn := s.stub("raw")
-	stream, err := stub.Consume(s.Context())
-	require.NoError(s, err)
-	require.NoError(s, stream.Send(subscribe("raw")))
+	stream := s.consume(s.Context(), stub, "raw")
 	s.receiveSubscribed(stream)
 	time.Sleep(time.Second) // it doesn't read
 	s.receive(stream, count)
@@ -386,9 +367,7 @@ func (s *scene) produceUntilStored(c *messageproxy.Client, token string) {
 
 func drain(s *scene) {
 	stub, closeConn := s.stub("raw")
-	stream, err := stub.Consume(s.Context())
-	require.NoError(s, err)
-	require.NoError(s, stream.Send(subscribe("raw")))
+	stream := s.consume(s.Context(), stub, "raw")
 	s.receiveSubscribed(stream)
 	produce, err := stub.Produce(s.Context())
 	require.NoError(s, err)
@@ -398,10 +377,8 @@ func drain(s *scene) {
 	_, err = produce.Recv()
 	require.NoError(s, err)
 	s.stop()
+	_ = awaitEnd(stream)
 	for err == nil {
-		_, err = stream.Recv()
-	}
-	for err = nil; err == nil; {
 		_, err = produce.Recv()
 	}
 	closeConn()
@@ -420,15 +397,14 @@ func drainThatWaits(s *scene) {
 	s.produce(c, 0, "a")
 	require.NoError(s, c.Close())
 	stub, closeConn := s.stub("raw")
-	stream, err := stub.Consume(s.Context())
-	require.NoError(s, err)
-	require.NoError(s, stream.Send(subscribe("raw")))
+	stream := s.consume(s.Context(), stub, "raw")
 	ids := s.receive(stream, 1)
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
 		s.stop()
 	}()
+	var err error
 	for err == nil {
 		var response *messageproxyv1.ConsumeResponse
 		if response, err = stream.Recv(); response.GetNotice() != nil {
