@@ -30,11 +30,9 @@ type kafkaCluster struct {
 	requests  *requestFaults
 	committed chan struct{} // a commit has come
 
-	mu sync.Mutex
-	// generations counts how often each topic was created.
-	generations map[string]int
-	positions   map[positionKey]int64 // as last recorded
-	reads       int                   // how often positions were recorded
+	mu        sync.Mutex
+	positions map[positionKey]int64 // as last recorded
+	reads     int                   // how often positions were recorded
 }
 
 type positionKey struct {
@@ -47,7 +45,7 @@ const firstBrokerPort = 9092
 func newKafkaCluster(w *world) *kafkaCluster {
 	k := &kafkaCluster{
 		world: w, requests: &requestFaults{world: w}, committed: make(chan struct{}, 1),
-		generations: map[string]int{}, positions: map[positionKey]int64{},
+		positions: map[positionKey]int64{},
 	}
 	var ports []int
 	for i := range max(w.plan.Brokers, 1) {
@@ -102,30 +100,13 @@ func (k *kafkaCluster) create(topic string, partitions int, compacted bool) erro
 		return err
 	}
 	k.world.tap.Created(topic, k.cluster.TopicInfo(topic).TopicID)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.generations[topic]++
 	return nil
-}
-
-// name is what history calls the present incarnation of a topic: see package tap.
-func (k *kafkaCluster) nameLocked(topic string) string {
-	if n := k.generations[topic]; n > 1 {
-		return fmt.Sprintf("%s#%d", topic, n)
-	}
-	return topic
 }
 
 // plainName is the topic that history calls so.
 func (k *kafkaCluster) plainName(incarnation string) string {
 	name, _, _ := strings.Cut(incarnation, "#")
 	return name
-}
-
-func (k *kafkaCluster) name(topic string) string {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.nameLocked(topic)
 }
 
 // topics are those that exist.
@@ -197,7 +178,7 @@ func (k *kafkaCluster) recordPositions(subscription string) (again bool) {
 	k.reads++
 	for topic, partitions := range info.Commits {
 		for number, commit := range partitions {
-			key := positionKey{subscription, history.Partition{Topic: k.nameLocked(topic), Number: number}}
+			key := positionKey{subscription, history.Partition{Topic: k.world.tap.TopicName(topic), Number: number}}
 			if last, ok := k.positions[key]; ok && last == commit.Offset {
 				continue
 			}

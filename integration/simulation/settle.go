@@ -255,7 +255,7 @@ func (w *world) ends() (map[history.Partition]int64, error) {
 	ends := make(map[history.Partition]int64)
 	for _, e := range logs.Entries() {
 		if log, ok := e.Event.(history.Log); ok && len(log.Messages) > 0 {
-			p := history.Partition{Topic: w.kafka.name(log.Partition.Topic), Number: log.Partition.Number}
+			p := history.Partition{Topic: w.tap.TopicName(log.Partition.Topic), Number: log.Partition.Number}
 			ends[p] = log.Messages[len(log.Messages)-1].Position + 1
 		}
 	}

@@ -195,7 +195,7 @@ func (k *kafkaCluster) expire(a Expire) {
 	if before <= info.LogStartOffset {
 		return
 	}
-	partition := history.Partition{Topic: k.name(a.Topic), Number: int32(a.Partition)}
+	partition := history.Partition{Topic: k.world.tap.TopicName(a.Topic), Number: int32(a.Partition)}
 	k.world.recorder.Record(history.Expired{Partition: partition, Before: before})
 	if k.cluster.DeleteRecords(a.Topic, int32(a.Partition), before) == nil {
 		k.world.faults.add("expire", 1)
@@ -218,7 +218,7 @@ func (k *kafkaCluster) addPartitions(a AddPartitions) {
 		return
 	}
 	k.world.faults.add("add-partitions", 1)
-	k.world.recorder.Record(history.Added{Topic: k.name(a.Topic), From: int32(k.partitions(a.Topic))})
+	k.world.recorder.Record(history.Added{Topic: k.world.tap.TopicName(a.Topic), From: int32(k.partitions(a.Topic))})
 	k.world.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(k.world.over, 30*time.Second)
 		defer cancel()
@@ -232,7 +232,7 @@ func (k *kafkaCluster) recreate(a Recreate) {
 	}
 	k.world.faults.add("recreate", 1)
 	k.readAllPositions()
-	k.world.recorder.Record(history.Deleted{Topic: k.name(a.Topic)})
+	k.world.recorder.Record(history.Deleted{Topic: k.world.tap.TopicName(a.Topic)})
 	if k.cluster.DeleteTopic(a.Topic) != nil {
 		return
 	}

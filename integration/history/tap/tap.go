@@ -26,6 +26,9 @@ func New(recorder *history.Recorder) *Tap {
 	return &Tap{recorder: recorder, reading: make(chan struct{}, 1)}
 }
 
+// TopicName returns what history calls the newest incarnation of a topic.
+func (t *Tap) TopicName(topic string) string { return t.topics.latest(topic) }
+
 // incarnations tells topics of one name apart by their UUIDs. The first that is
 // seen bears the topic's name, the next the name and "#2", and so on.
 type incarnations struct {
