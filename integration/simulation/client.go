@@ -14,6 +14,13 @@ import (
 	messageproxy "github.com/messageproxy/messageproxy/sdk/go"
 )
 
+// client is a producer or a consumer.
+type client interface {
+	// node is its node in the network.
+	node() string
+	finished() <-chan struct{}
+}
+
 // dialer is how a client's node reaches proxies.
 func (w *world) dialer(node string) grpc.DialOption {
 	return grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {

@@ -12,15 +12,13 @@ import (
 // consumer is a client that consumes, until it has ended. The plan's goroutine calls
 // its methods, which don't wait.
 type consumer interface {
+	client
 	// behave changes its manner.
 	behave(manner Manner, delay time.Duration)
 	// healthy reports whether it ACKs everything that it gets before long.
 	healthy() bool
 	end(how EndOfConsumer)
-	// node is its node in the network.
-	node() string
 	subscription() string
-	finished() <-chan struct{}
 }
 
 // consume carries out a Consume.
@@ -63,7 +61,7 @@ func (w *world) endConsumer(a EndConsumer) {
 		return
 	}
 	delete(w.consumers, a.Client)
-	w.ended = append(w.ended, c)
+	w.formerClients = append(w.formerClients, c)
 	if isClosed(c.finished()) {
 		return
 	}

@@ -18,13 +18,11 @@ import (
 // producer is a client that produces, until it has ended. The plan's goroutine
 // calls its methods, which don't wait.
 type producer interface {
+	client
 	// produce sends messages, in order.
 	produce(messages []outgoing)
 	// end ends it in one of the ways that there are.
 	end(how EndOfProducer)
-	// node is its node in the network.
-	node() string
-	finished() <-chan struct{}
 }
 
 // outgoing is a message to produce.
@@ -56,7 +54,7 @@ func (w *world) endProducer(a EndProducer) {
 	w.faults.add(fmt.Sprintf("producer %s", a.How), 1)
 	p.end(a.How)
 	if a.How != StopReading {
-		w.ended = append(w.ended, p)
+		w.formerClients = append(w.formerClients, p)
 		delete(w.producers, a.Client)
 	}
 }

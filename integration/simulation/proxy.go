@@ -53,7 +53,7 @@ func (w *world) startProxy(name string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.stop = cancel
 	if last := w.proxies[name]; last != nil {
-		w.ended = append(w.ended, last)
+		w.formerProxies = append(w.formerProxies, last)
 	}
 	w.proxies[name] = p
 	w.tap.Serves(p.address, p.name)
@@ -63,8 +63,6 @@ func (w *world) startProxy(name string) {
 		_ = backend.Close()
 	}()
 }
-
-func (p *proxy) finished() <-chan struct{} { return p.stopped }
 
 // runs reports whether the proxy serves, and isn't about to stop.
 func (p *proxy) runs() bool { return p != nil && !p.draining && !p.killed }

@@ -120,7 +120,7 @@ func (w *world) healClients() {
 		switch {
 		case isClosed(c.finished()):
 			delete(w.consumers, name)
-			w.ended = append(w.ended, c)
+			w.formerClients = append(w.formerClients, c)
 		case w.random.IntN(3) == 0:
 			w.endConsumer(EndConsumer{Client: name, How: Close})
 		default:
@@ -194,7 +194,7 @@ func (w *world) storeInEachPartition() int {
 	}
 	name := w.names.next("last")
 	p := w.newBareProducer(name, w.someProxy(""))
-	w.ended = append(w.ended, p)
+	w.formerClients = append(w.formerClients, p)
 	p.produce(messages)
 	p.end(HalfClose)
 	w.awaitProducer(p)
@@ -210,8 +210,8 @@ func (w *world) storeInEachPartition() int {
 // allProducers are those that the plan still has, and those that it has ended.
 func (w *world) allProducers() []producer {
 	var producers []producer
-	for _, e := range w.ended {
-		if p, ok := e.(producer); ok {
+	for _, c := range w.formerClients {
+		if p, ok := c.(producer); ok {
 			producers = append(producers, p)
 		}
 	}
@@ -267,19 +267,19 @@ func (w *world) end() {
 	for _, name := range sortedKeys(w.consumers) {
 		c := w.consumers[name]
 		c.end(Stop)
-		w.ended = append(w.ended, c)
+		w.formerClients = append(w.formerClients, c)
 	}
-	for _, c := range w.ended {
-		if _, isProxy := c.(*proxy); !isProxy && !await(c.finished(), time.Minute) {
-			w.violate("simulation-ends", "client %s doesn't end", c.(interface{ node() string }).node())
+	for _, c := range w.formerClients {
+		if !await(c.finished(), time.Minute) {
+			w.violate("simulation-ends", "client %s doesn't end", c.node())
 		}
 	}
 	for _, name := range sortedKeys(w.proxies) {
 		w.drain(name)
-		w.ended = append(w.ended, w.proxies[name])
+		w.formerProxies = append(w.formerProxies, w.proxies[name])
 	}
-	for _, c := range w.ended {
-		if p, isProxy := c.(*proxy); isProxy && !await(p.stopped, w.stopPatience()) {
+	for _, p := range w.formerProxies {
+		if !await(p.stopped, w.stopPatience()) {
 			w.violate("simulation-ends", "proxy %s doesn't stop", p.name)
 		}
 	}

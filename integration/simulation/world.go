@@ -35,8 +35,10 @@ type world struct {
 	proxies   map[string]*proxy
 	producers map[string]producer
 	consumers map[string]consumer
-	// ended are clients that others took the place of.
-	ended []interface{ finished() <-chan struct{} }
+	// former are those that others took the place of, or that are to take no part any
+	// more.
+	formerProxies []*proxy
+	formerClients []client
 
 	tokens int // given out so far
 	names  names
