@@ -17,7 +17,7 @@ func disturbs(action Action, settings Settings) bool {
 	case Disturb:
 		return kindOf(a.Node) != "client"
 	case Requests:
-		return a.API != ProduceAPI || a.Effect != SlowAnswer || (&requestRule{Requests: a}).delay() > cmp.Or(settings.ProduceTimeout, 30*time.Second)/slownesses
+		return a.API != ProduceAPI || a.Effect != SlowAnswer || a.delay() > cmp.Or(settings.ProduceTimeout, 30*time.Second)/slownesses
 	case MoveLeader, MoveCoordinators, Kick, Kill, Freeze, Recreate:
 		return true
 	}

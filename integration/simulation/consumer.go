@@ -150,13 +150,7 @@ func (h *held) add(messages ...heldMessage) {
 func (h *held) drop(withdrawn func(heldMessage) bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	kept := h.messages[:0]
-	for _, m := range h.messages {
-		if !withdrawn(m) {
-			kept = append(kept, m)
-		}
-	}
-	h.messages = kept
+	h.removeLocked(func(_ int, m heldMessage) bool { return withdrawn(m) })
 }
 
 func (h *held) count() int {
@@ -206,6 +200,7 @@ func (h *held) shuffleLocked(r *rand.Rand) []string {
 	return ids
 }
 
+// removeLocked returns the ids of what it removes.
 func (h *held) removeLocked(chosen func(i int, m heldMessage) bool) []string {
 	var ids []string
 	kept := h.messages[:0]

@@ -229,7 +229,7 @@ func (c *kafkaConnection) answer(b []byte) verdict {
 	return verdict{delay: rule.delay()}
 }
 
-func (r *requestRule) delay() time.Duration {
+func (r Requests) delay() time.Duration {
 	if r.Delay == 0 {
 		return 3 * time.Second
 	}

@@ -185,11 +185,7 @@ func (c *counters) add(kind string, n int) {
 func (c *counters) all() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	all := make(map[string]int, len(c.n))
-	for kind, n := range c.n {
-		all[kind] = n
-	}
-	return all
+	return maps.Clone(c.n)
 }
 
 // names makes names that are unique in a world: "c1#2" for the second of "c1".
