@@ -32,13 +32,12 @@ func coverage(result Result) map[string]int {
 type coverageCounter struct {
 	seen     map[string]int
 	streams  map[string]*streamState
-	servers  map[string]*serverState
-	fetched  map[fetchKey]int64  // the last position, by server, subscription and partition
-	owned    map[fetchKey]bool   // had before, and lost
-	reached  map[readKey]int64   // the highest position delivered
-	holders  map[fetchKey]string // the last stream that got messages
-	unstored map[string]int      // messages without result, by produce stream
-	position map[readKey]int64
+	draining map[string]bool              // servers
+	fetched  map[fetchKey]int64           // the last position, by server, subscription and partition
+	owned    map[fetchKey]bool            // had before, and lost
+	reached  map[readKey]int64            // the highest position delivered
+	holders  map[fetchKey]string          // the last stream that got messages
+	unstored map[string]int               // messages without result, by produce stream
 	pending  map[fetchKey]map[string]bool // fetched and not ACKed
 }
 
@@ -48,8 +47,6 @@ type streamState struct {
 	held                 []string // ids, in the order of their delivery
 	partitions           map[string]history.Partition
 }
-
-type serverState struct{ draining bool }
 
 type fetchKey struct {
 	server, subscription string
@@ -63,9 +60,9 @@ type readKey struct {
 
 func newCoverageCounter() *coverageCounter {
 	return &coverageCounter{
-		seen: map[string]int{}, streams: map[string]*streamState{}, servers: map[string]*serverState{},
+		seen: map[string]int{}, streams: map[string]*streamState{}, draining: map[string]bool{},
 		fetched: map[fetchKey]int64{}, owned: map[fetchKey]bool{}, reached: map[readKey]int64{}, holders: map[fetchKey]string{},
-		unstored: map[string]int{}, position: map[readKey]int64{}, pending: map[fetchKey]map[string]bool{},
+		unstored: map[string]int{}, pending: map[fetchKey]map[string]bool{},
 	}
 }
 
@@ -198,12 +195,12 @@ func (c *coverageCounter) stepServer(event history.Event) {
 	case history.Fetched:
 		c.fetch(e)
 	case history.Draining:
-		c.serverOf(e.Server).draining = true
+		c.draining[e.Server] = true
 		if c.inFlight(e.Server) {
 			c.seen["drain with messages in flight"]++
 		}
 	case history.Stopped:
-		if !c.serverOf(e.Server).draining && c.inFlight(e.Server) {
+		if !c.draining[e.Server] && c.inFlight(e.Server) {
 			c.seen["kill with messages in flight"]++
 		}
 	case history.Produced:
@@ -227,7 +224,6 @@ func (c *coverageCounter) gained(key fetchKey) {
 	c.pending[key] = map[string]bool{}
 }
 
-// lost: a partition that has many messages outstanding is paused.
 func (c *coverageCounter) lost(key fetchKey) {
 	c.owned[key] = true
 	delete(c.fetched, key)
@@ -249,13 +245,6 @@ func (c *coverageCounter) fetch(e history.Fetched) {
 			c.pending[key][m.ID] = true
 		}
 	}
-}
-
-func (c *coverageCounter) serverOf(name string) *serverState {
-	if c.servers[name] == nil {
-		c.servers[name] = &serverState{}
-	}
-	return c.servers[name]
 }
 
 func (c *coverageCounter) inFlight(server string) bool {

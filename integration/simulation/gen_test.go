@@ -202,10 +202,6 @@ const (
 	maxSteps = 40
 )
 
-func (d *drawing) some(label string, durations ...time.Duration) time.Duration {
-	return choose(d, label, durations...)
-}
-
 func (d *drawing) produce() Action {
 	a := Produce{
 		Client: d.producer(), SDK: d.chance("sdk", 2), Topic: d.topic(), Count: choose(d, "count", 1, 3, 10, 10, 30, 100),
@@ -225,15 +221,15 @@ func (d *drawing) endProducer() Action {
 func (d *drawing) transact() Action {
 	return Transact{
 		Topic: d.topic(), Count: d.intn("count", 1, 10), Abort: d.chance("abort", 2),
-		Open: d.some("open", 0, 0, time.Second, 5*time.Second),
+		Open: choose(d, "open", 0, 0, time.Second, 5*time.Second),
 	}
 }
 
 func (d *drawing) consume() Action {
 	a := Consume{
 		Client: d.consumer(), SDK: d.chance("sdk", 3), Subscription: d.subscription(), Proxy: d.proxy(),
-		Window: choose(d, "window", 0, 0, 1, 5), AckTimeout: d.some("ack timeout", 0, 0, 0, time.Second, 30*time.Second),
-		Delay: d.some("delay", 0, 20*time.Millisecond, time.Second), Again: d.chance("again", 2),
+		Window: choose(d, "window", 0, 0, 1, 5), AckTimeout: choose(d, "ack timeout", 0, 0, 0, time.Second, 30*time.Second),
+		Delay: choose(d, "delay", 0, 20*time.Millisecond, time.Second), Again: d.chance("again", 2),
 	}
 	a.Manner = d.manner(a.SDK)
 	if a.SDK {
@@ -250,7 +246,7 @@ func (d *drawing) manner(sdk bool) Manner {
 }
 
 func (d *drawing) behave() Action {
-	return Behave{Client: d.consumer(), Manner: d.manner(d.chance("sdk", 3)), Delay: d.some("delay", 0, 20*time.Millisecond, time.Second)}
+	return Behave{Client: d.consumer(), Manner: d.manner(d.chance("sdk", 3)), Delay: choose(d, "delay", 0, 20*time.Millisecond, time.Second)}
 }
 
 func (d *drawing) endConsumer() Action {
@@ -261,8 +257,8 @@ func (d *drawing) disturb() Action {
 	return Disturb{
 		Node:  choose(d, "node", d.consumer(), d.producer(), d.proxy(), d.broker(), d.broker()),
 		How:   choose(d, "how", Reset, Refused, Stalled, Delayed, Throttled),
-		For:   d.some("for", 500*time.Millisecond, 3*time.Second, 8*time.Second, 20*time.Second, 0),
-		Delay: d.some("delay", 0, 20*time.Millisecond, 200*time.Millisecond, 4*time.Second),
+		For:   choose(d, "for", 500*time.Millisecond, 3*time.Second, 8*time.Second, 20*time.Second, 0),
+		Delay: choose(d, "delay", 0, 20*time.Millisecond, 200*time.Millisecond, 4*time.Second),
 		Rate:  choose(d, "rate", 0, 1000, 100_000),
 	}
 }
@@ -270,7 +266,7 @@ func (d *drawing) disturb() Action {
 func (d *drawing) requests() Action {
 	if d.calm {
 		return Requests{
-			API: ProduceAPI, Effect: SlowAnswer, Count: choose(d, "count", 1, 3), Delay: d.some("delay", 50*time.Millisecond, 200*time.Millisecond, time.Second),
+			API: ProduceAPI, Effect: SlowAnswer, Count: choose(d, "count", 1, 3), Delay: choose(d, "delay", 50*time.Millisecond, 200*time.Millisecond, time.Second),
 		}
 	}
 	a := Requests{
@@ -278,8 +274,8 @@ func (d *drawing) requests() Action {
 			Coordinator, Join, Sync, Heartbeat, LeaveGroup, InitProducer),
 		Effect: choose(d, "effect", Fail, LoseAnswer, NoAnswer, SlowAnswer, Late, Break),
 		Count:  choose(d, "count", 0, 1, 3, 10),
-		For:    d.some("for", 0, time.Second, 5*time.Second, 15*time.Second),
-		Delay:  d.some("delay", 0, 100*time.Millisecond, time.Second, 12*time.Second, 15*time.Second),
+		For:    choose(d, "for", 0, time.Second, 5*time.Second, 15*time.Second),
+		Delay:  choose(d, "delay", 0, 100*time.Millisecond, time.Second, 12*time.Second, 15*time.Second),
 	}
 	if a.API == ProduceAPI && a.Effect == Fail {
 		a.Error = choose(d, "error", "", "", "POLICY_VIOLATION", "NOT_ENOUGH_REPLICAS_AFTER_APPEND")
@@ -311,7 +307,7 @@ func (d *drawing) addPartitions() Action {
 }
 
 func (d *drawing) recreate() Action {
-	return Recreate{Topic: d.topic(), Gap: d.some("gap", 0, time.Second, 8*time.Second)}
+	return Recreate{Topic: d.topic(), Gap: choose(d, "gap", 0, time.Second, 8*time.Second)}
 }
 
 func (d *drawing) start() Action { return Start{Proxy: d.proxy()} }
@@ -319,5 +315,5 @@ func (d *drawing) drain() Action { return Drain{Proxy: d.proxy()} }
 func (d *drawing) kill() Action  { return Kill{Proxy: d.proxy()} }
 
 func (d *drawing) freeze() Action {
-	return Freeze{Proxy: d.proxy(), For: d.some("for", time.Second, 8*time.Second, 25*time.Second)}
+	return Freeze{Proxy: d.proxy(), For: choose(d, "for", time.Second, 8*time.Second, 25*time.Second)}
 }

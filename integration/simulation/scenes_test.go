@@ -83,13 +83,13 @@ func deafAndBack(d *drawing) []Step {
 		at(0, Consume{Client: "x", Subscription: s, Manner: Deaf, AckTimeout: time.Second, Proxy: "p1"}),
 		at(0, Consume{Client: "z", Subscription: s, Manner: Fast, Again: true, Proxy: "p1"}),
 		at(100*time.Millisecond, large),
-		at(1200*time.Millisecond+d.some("after", 0, 300*time.Millisecond, time.Second), Behave{Client: "x", Manner: choose(d, "then", Fast, Stuck)}),
+		at(1200*time.Millisecond+choose(d, "after", 0, 300*time.Millisecond, time.Second), Behave{Client: "x", Manner: choose(d, "then", Fast, Stuck)}),
 	}
 }
 
 // allButOne: a client ACKs everything but one message.
 func allButOne(d *drawing) []Step {
-	c := Consume{Client: "x", Subscription: d.ownSubscription(false), Manner: AllButOne, AckTimeout: d.some("timeout", time.Second, 2*time.Second)}
+	c := Consume{Client: "x", Subscription: d.ownSubscription(false), Manner: AllButOne, AckTimeout: choose(d, "timeout", time.Second, 2*time.Second)}
 	d.plan.Settings.Window, d.plan.Settings.PartitionWindow, d.plan.Settings.EvictionGrace = 0, 0, time.Second
 	return append(d.trickle(100*time.Millisecond, 400*time.Millisecond, 14), at(0, c))
 }
@@ -109,7 +109,7 @@ func lateCommit(d *drawing) []Step {
 	steps := d.trickle(time.Second, time.Second, 16)
 	return append(steps,
 		at(0, Consume{Client: "x", Subscription: d.ownSubscription(false), Manner: Fast, Again: true, Proxy: "p1"}),
-		at(500*time.Millisecond, Requests{API: Commit, Effect: Late, Delay: d.some("late", 11*time.Second, 13*time.Second)}))
+		at(500*time.Millisecond, Requests{API: Commit, Effect: Late, Delay: choose(d, "late", 11*time.Second, 13*time.Second)}))
 }
 
 // frozenWithACKs: a proxy that has ACKs to commit is frozen, and another goes on.
@@ -124,7 +124,7 @@ func frozenWithACKs(d *drawing) []Step {
 		at(0, Consume{Client: "x", Subscription: s, Manner: Fast, Again: true, Proxy: "p1"}),
 		at(0, Consume{Client: "z", Subscription: s, Manner: Fast, Again: true, Proxy: "p2"}),
 		at(8*time.Second, more),
-		at(8500*time.Millisecond, Freeze{Proxy: "p1", For: d.some("frozen", 10*time.Second, 20*time.Second)}),
+		at(8500*time.Millisecond, Freeze{Proxy: "p1", For: choose(d, "frozen", 10*time.Second, 20*time.Second)}),
 		at(14*time.Second, more),
 		at(20*time.Second, more),
 		at(40*time.Second, more),
@@ -150,7 +150,7 @@ func cancelledBesideOthers(d *drawing) []Step {
 	d.plan.Settings.ProduceTimeout = 0
 	return []Step{
 		at(0, d.messages("y", 3)),
-		at(300*time.Millisecond, Requests{API: ProduceAPI, Effect: SlowAnswer, Delay: d.some("slow", 500*time.Millisecond, time.Second)}),
+		at(300*time.Millisecond, Requests{API: ProduceAPI, Effect: SlowAnswer, Delay: choose(d, "slow", 500*time.Millisecond, time.Second)}),
 		at(310*time.Millisecond, d.messages("y", 5)),
 		at(320*time.Millisecond, d.messages("x", 5)),
 		at(330*time.Millisecond, d.messages("z", 5)),
@@ -197,10 +197,10 @@ func lastOneLeaves(d *drawing) []Step {
 		at(0, Consume{Client: "x", Subscription: s, Manner: Fast, Proxy: "p1"}),
 		at(6*time.Second, d.messages("y", 20)),
 		at(6300*time.Millisecond, EndConsumer{Client: "x", How: choose(d, "end", Leave, Close, HalfCloseConsumer)}),
-		at(6300*time.Millisecond+d.some("then", 0, 100*time.Millisecond, 2*time.Second), Consume{Client: "z", Subscription: s, Manner: Fast, Again: true}),
+		at(6300*time.Millisecond+choose(d, "then", 0, 100*time.Millisecond, 2*time.Second), Consume{Client: "z", Subscription: s, Manner: Fast, Again: true}),
 	}
 	if d.chance("slow commit", 3) {
-		slow := Requests{API: Commit, Effect: SlowAnswer, Delay: d.some("slow", 100*time.Millisecond, time.Second)}
+		slow := Requests{API: Commit, Effect: SlowAnswer, Delay: choose(d, "slow", 100*time.Millisecond, time.Second)}
 		steps = append(steps, at(6200*time.Millisecond, slow))
 	}
 	return steps
@@ -227,7 +227,7 @@ func drainedWhileSlow(d *drawing) []Step {
 	messages.Proxy, messages.SDK = "p1", d.chance("sdk", 2)
 	return []Step{
 		at(0, messages),
-		at(500*time.Millisecond, Requests{API: ProduceAPI, Effect: SlowAnswer, Proxy: "p1", Count: choose(d, "answers", 1, 3), Delay: d.some("slow", 800*time.Millisecond, 4*time.Second)}),
+		at(500*time.Millisecond, Requests{API: ProduceAPI, Effect: SlowAnswer, Proxy: "p1", Count: choose(d, "answers", 1, 3), Delay: choose(d, "slow", 800*time.Millisecond, 4*time.Second)}),
 		at(510*time.Millisecond, messages),
 		at(520*time.Millisecond, messages),
 		at(530*time.Millisecond, messages),
@@ -243,7 +243,7 @@ func cutWhileSlow(d *drawing) []Step {
 	messages.SDK = true
 	return []Step{
 		at(0, messages),
-		at(500*time.Millisecond, Requests{API: ProduceAPI, Effect: SlowAnswer, Delay: d.some("slow", time.Second, 3*time.Second)}),
+		at(500*time.Millisecond, Requests{API: ProduceAPI, Effect: SlowAnswer, Delay: choose(d, "slow", time.Second, 3*time.Second)}),
 		at(510*time.Millisecond, messages),
 		at(600*time.Millisecond, Disturb{Node: "y", How: Reset}),
 	}
@@ -278,7 +278,7 @@ func movedAfterAnAnswerIsLate(d *drawing) []Step {
 func stubbornHandler(d *drawing) []Step {
 	s := d.ownSubscription(false)
 	return []Step{
-		at(0, Consume{Client: "x", SDK: true, Subscription: s, Manner: Stubborn, Delay: d.some("delay", time.Second, 3*time.Second)}),
+		at(0, Consume{Client: "x", SDK: true, Subscription: s, Manner: Stubborn, Delay: choose(d, "delay", time.Second, 3*time.Second)}),
 		at(200*time.Millisecond, d.messages("y", 12)),
 		at(600*time.Millisecond, Disturb{Node: "x", How: Reset}),
 	}

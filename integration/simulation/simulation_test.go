@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/messageproxy/messageproxy/integration/simulation/mutants"
 )
 
 var (
@@ -88,9 +90,9 @@ func TestReplay(t *testing.T) {
 // TestHunt tries the same plans each time and ends with the first that fails. The
 // mutants are hunted by it, and its output is read by a program.
 func TestHunt(t *testing.T) {
-	count, err := strconv.Atoi(os.Getenv("SIMULATION_HUNT"))
+	count, err := strconv.Atoi(os.Getenv(mutants.HuntEnv))
 	if err != nil {
-		t.Skip("SIMULATION_HUNT, the number of plans, is not set")
+		t.Skip(mutants.HuntEnv + ", the number of plans, is not set")
 	}
 	var mu sync.Mutex
 	say := func(format string, args ...any) {
