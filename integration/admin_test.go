@@ -133,11 +133,7 @@ func (a *admin) committed(subscription, topic string) map[int32]int64 {
 
 // committedSum is the sum of the committed positions.
 func (a *admin) committedSum(subscription, topic string) int64 {
-	var sum int64
-	for _, at := range a.committed(subscription, topic) {
-		sum += at
-	}
-	return sum
+	return sum(a.committed(subscription, topic))
 }
 
 // members returns how many members a subscription's consumer group has.
@@ -166,10 +162,7 @@ func readAll(t *testing.T, brokers []string, topic string, ends map[int32]int64)
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	require.NoError(t, err)
 	defer client.Close()
-	var left int64
-	for _, end := range ends {
-		left += end
-	}
+	left := sum(ends)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	records := make(map[int32][]*kgo.Record)
@@ -194,6 +187,25 @@ func (a *admin) values(topic string, ends map[int32]int64) map[int32][]string {
 		}
 	}
 	return values
+}
+
+// await waits until look says that something is met. It looks again when the channel
+// that look returns says so. missing says what was waited for in vain.
+func await(t *testing.T, within time.Duration, look func() (met bool, changed <-chan struct{}), missing func() string) {
+	t.Helper()
+	deadline := time.NewTimer(within)
+	defer deadline.Stop()
+	for {
+		met, changed := look()
+		if met {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline.C:
+			require.FailNow(t, "waited in vain", missing())
+		}
+	}
 }
 
 // eventually waits for something that Kafka or another process does, which gives no

@@ -249,7 +249,7 @@ func (c *chaos) last(d time.Duration) {
 func (c *chaos) awaitFlow() {
 	c.t.Helper()
 	c.flow.await(c.t, settles, "messages to get through", func(stored, handled map[string]int) bool {
-		return total(stored) >= 200 && total(handled) >= 200
+		return sum(stored) >= 200 && sum(handled) >= 200
 	})
 }
 

@@ -52,35 +52,20 @@ func (f *flow) now() (stored, handled map[string]int, changed <-chan struct{}) {
 // await waits until enough has got through since now.
 func (f *flow) await(t *testing.T, within time.Duration, what string, enough func(stored, handled map[string]int) bool) {
 	t.Helper()
-	deadline := time.NewTimer(within)
-	defer deadline.Stop()
 	storedBefore, handledBefore, _ := f.now()
-	for {
-		stored, handled, changed := f.now()
+	var stored, handled map[string]int
+	await(t, within, func() (met bool, changed <-chan struct{}) {
+		stored, handled, changed = f.now()
 		subtract(stored, storedBefore)
 		subtract(handled, handledBefore)
-		if enough(stored, handled) {
-			return
-		}
-		select {
-		case <-changed:
-		case <-deadline.C:
-			require.FailNow(t, "waited in vain", "for %s: stored %v, handled %v", what, stored, handled)
-		}
-	}
+		return enough(stored, handled), changed
+	}, func() string { return fmt.Sprintf("for %s: stored %v, handled %v", what, stored, handled) })
 }
 
 func subtract(from, what map[string]int) {
 	for client, n := range what {
 		from[client] -= n
 	}
-}
-
-func total(of map[string]int) (sum int) {
-	for _, n := range of {
-		sum += n
-	}
-	return sum
 }
 
 func least(of map[string]int) int {

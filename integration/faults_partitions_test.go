@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -95,19 +96,11 @@ func (s *tokens) note(m *messageproxy.Message) {
 // awaitInOrder waits until these have been handled, in this order and once.
 func (s *tokens) awaitInOrder(t *testing.T, want map[int32][]string) {
 	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	for {
-		missing, changed := s.missing(want)
-		if missing == 0 {
-			break
-		}
-		select {
-		case <-changed:
-		case <-deadline.C:
-			require.FailNow(t, "waited in vain", "for %d messages", missing)
-		}
-	}
+	var missing int
+	await(t, patience, func() (met bool, changed <-chan struct{}) {
+		missing, changed = s.missing(want)
+		return missing == 0, changed
+	}, func() string { return fmt.Sprintf("for %d messages", missing) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for p, tokens := range want {

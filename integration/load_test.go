@@ -96,16 +96,9 @@ func (l *load) count(o outcome) int {
 // awaitStored waits for n more receipts.
 func (l *load) awaitStored(within time.Duration, n int) {
 	l.t.Helper()
-	deadline := time.NewTimer(within)
-	defer deadline.Stop()
 	goal := l.count(stored) + n
-	for l.count(stored) < goal {
-		select {
-		case <-l.changed:
-		case <-deadline.C:
-			require.FailNow(l.t, "waited in vain", "for %d messages to be stored", n)
-		}
-	}
+	await(l.t, within, func() (bool, <-chan struct{}) { return l.count(stored) >= goal, l.changed },
+		func() string { return fmt.Sprintf("for %d messages to be stored", n) })
 }
 
 func (l *load) end() {

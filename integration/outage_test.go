@@ -80,9 +80,9 @@ func requireNothingLost(t *testing.T, a *admin, topic, subscription string, load
 	eventually(t, patience, func() bool { return a.committedSum(subscription, topic) == sum(ends) }, "everything is committed")
 }
 
-func sum(ends map[int32]int64) (total int64) {
-	for _, end := range ends {
-		total += end
+func sum[K comparable, N int | int64](of map[K]N) (total N) {
+	for _, n := range of {
+		total += n
 	}
 	return total
 }

@@ -106,19 +106,13 @@ func (p *process) readLines(r io.Reader, log func(string)) {
 // await waits until condition holds of the lines that the program has written.
 func (p *process) await(within time.Duration, what string, condition func(lines []string) bool) {
 	p.t.Helper()
-	deadline := time.NewTimer(within)
-	defer deadline.Stop()
-	for {
+	await(p.t, within, func() (bool, <-chan struct{}) {
 		lines, changed := p.said()
-		if condition(lines) {
-			return
-		}
-		select {
-		case <-changed:
-		case <-deadline.C:
-			require.FailNow(p.t, "waited in vain", "for %s to say %s; it said %q", p.cmd.Path, what, lines[max(0, len(lines)-10):])
-		}
-	}
+		return condition(lines), changed
+	}, func() string {
+		lines, _ := p.said()
+		return fmt.Sprintf("for %s to say %s; it said %q", p.cmd.Path, what, lines[max(0, len(lines)-10):])
+	})
 }
 
 // said returns the lines so far, and a channel that is closed when there are more.

@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -97,21 +98,11 @@ func (c *rawConsumer) note(r *messageproxyv1.ConsumeResponse) {
 // await waits until condition, which is called with c.mu held, is true.
 func (c *rawConsumer) await(within time.Duration, what string, condition func() bool) {
 	c.t.Helper()
-	deadline := time.NewTimer(within)
-	defer deadline.Stop()
-	for {
+	await(c.t, within, func() (bool, <-chan struct{}) {
 		c.mu.Lock()
-		met, changed := condition(), c.changed
-		c.mu.Unlock()
-		if met {
-			return
-		}
-		select {
-		case <-changed:
-		case <-deadline.C:
-			require.FailNow(c.t, "waited in vain", "%s; received %d", what, len(c.received()))
-		}
-	}
+		defer c.mu.Unlock()
+		return condition(), c.changed
+	}, func() string { return fmt.Sprintf("%s; received %d", what, len(c.received())) })
 }
 
 // awaitMessages waits for n messages in all and returns the ids of all that came.

@@ -60,22 +60,11 @@ func (r *recorder) handler(worker string, work func(ctx context.Context, m *mess
 // await waits until condition holds of what is noted.
 func (r *recorder) await(t *testing.T, within time.Duration, what string, condition func([]delivery) bool) {
 	t.Helper()
-	deadline := time.NewTimer(within)
-	defer deadline.Stop()
-	for {
+	await(t, within, func() (bool, <-chan struct{}) {
 		r.mu.Lock()
-		met, changed := condition(r.deliveries), r.changed
-		n := len(r.deliveries)
-		r.mu.Unlock()
-		if met {
-			return
-		}
-		select {
-		case <-changed:
-		case <-deadline.C:
-			require.FailNow(t, "waited in vain", "%s; %d deliveries", what, n)
-		}
-	}
+		defer r.mu.Unlock()
+		return condition(r.deliveries), r.changed
+	}, func() string { return fmt.Sprintf("%s; %d deliveries", what, len(r.all())) })
 }
 
 // awaitHandled waits until n different messages have been handled.
@@ -223,27 +212,19 @@ func (w *worker) stop() error {
 }
 
 // awaitEvent waits until an event that matches has come.
-func (w *worker) awaitEvent(within time.Duration, what string, matches func(messageproxy.Event) bool) messageproxy.Event {
+func (w *worker) awaitEvent(within time.Duration, what string, matches func(messageproxy.Event) bool) {
 	w.t.Helper()
-	deadline := time.NewTimer(within)
-	defer deadline.Stop()
 	next := 0
-	for {
+	await(w.t, within, func() (bool, <-chan struct{}) {
 		w.mu.Lock()
+		defer w.mu.Unlock()
 		for ; next < len(w.events); next++ {
-			if e := w.events[next]; matches(e) {
-				w.mu.Unlock()
-				return e
+			if matches(w.events[next]) {
+				return true, nil
 			}
 		}
-		signal := w.signal
-		w.mu.Unlock()
-		select {
-		case <-signal:
-		case <-deadline.C:
-			require.FailNow(w.t, "waited in vain", "%s", what)
-		}
-	}
+		return false, w.signal
+	}, func() string { return what })
 }
 
 func (w *worker) awaitAssigned(within time.Duration, partitions int) {
