@@ -308,12 +308,9 @@ func (c *chaos) check() {
 	require.NoError(c.t, c.tap.ReadLogs(c.admin.ctx(), c.admin.client, c.topic))
 	entries := c.history.Entries()
 	c.seen = countEvents(entries)
-	c.t.Log(c.seen)
+	c.t.Logf("since %s: %v", entries[0].At.Format("15:04:05.000"), c.seen)
 	for _, v := range history.Check(entries, c.rules) {
-		c.t.Errorf("%s: %s", v.Rule, v.Problem)
-		for _, e := range v.Events {
-			c.t.Logf("  %s %T %+v", e.At.Format("15:04:05.000"), e.Event, e.Event)
-		}
+		c.t.Error(v)
 	}
 }
 

@@ -129,10 +129,7 @@ func (b *bystander) check() {
 		require.NoError(b.t, client.Close())
 	}
 	for _, v := range history.Check(b.recorder.Entries(), history.Rules{AckTimeout: time.Minute, Slack: 2 * time.Second, Settled: true}) {
-		b.t.Errorf("%s: %s", v.Rule, v.Problem)
-		for _, e := range v.Events {
-			b.t.Logf("  %s %T %+v", e.At.Format("15:04:05.000"), e.Event, e.Event)
-		}
+		b.t.Error(v)
 	}
 	b.t.Logf("the bystander's %d messages were handled in order", b.produced.Load())
 }
