@@ -95,6 +95,7 @@ func TestConnectionsThatEndGiveTheirMemoryBack(t *testing.T) {
 		three, threeFetched, threeConn, threeRead := metered(t, m)
 		_, err := one.conn.Write(binary.BigEndian.AppendUint32(nil, 90<<10)) // and nothing more
 		require.NoError(t, err)
+		synctest.Wait() // it has its memory before two asks
 		two.send(90 << 10)
 		synctest.Wait()
 		three.send(90 << 10)
