@@ -32,7 +32,6 @@ type topicKeeper struct {
 	b      *Broker
 	p      *producer
 	log    *slog.Logger
-	dial   dialFunc
 	topics sync.Map // name → *producerTopic, of all that exist or are being opened
 
 	wakeup chan struct{} // of run; capacity 1
@@ -59,10 +58,6 @@ func newTopicKeeper(b *Broker, p *producer) (*topicKeeper, error) {
 		wakeup: make(chan struct{}, 1), tendup: make(chan struct{}, 1),
 		wanted: make(map[*producerTopic]struct{}), tended: make(map[*producerTopic]struct{}),
 	}
-	var err error
-	if k.dial, err = dialer(b.clientOptions()); err != nil {
-		return nil, err
-	}
 	if err := k.newSession(); err != nil {
 		return nil, err
 	}
@@ -71,7 +66,7 @@ func newTopicKeeper(b *Broker, p *producer) (*topicKeeper, error) {
 }
 
 func (k *topicKeeper) newSession() error {
-	s, err := k.b.newSession(k.p.maxMessageBytes, k.dial)
+	s, err := k.b.newSession(k.p.maxMessageBytes)
 	if err != nil {
 		return err
 	}

@@ -36,10 +36,10 @@ type session struct {
 	topics int // now in this session
 }
 
-func (b *Broker) newSession(maxMessageBytes int, dial dialFunc) (*session, error) {
+func (b *Broker) newSession(maxMessageBytes int) (*session, error) {
 	s := &session{ledger: newLedger(), opened: time.Now(), batchBytes: make(map[string]int32)}
 	cl, err := kgo.NewClient(append(b.clientOptions(),
-		kgo.Dialer(tap(dial, s.ledger)),
+		kgo.Dialer(tap(b.dial, s.ledger)),
 		kgo.DialTLSConfig(nil), // is part of dial
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerLinger(0), // batches form while requests are under way
