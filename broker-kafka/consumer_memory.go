@@ -2,9 +2,9 @@ package kafka
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -73,14 +73,13 @@ func (m *fetchMemory) acquire(bytes int64, givenUp <-chan struct{}) (int64, erro
 func (m *fetchMemory) leaveLine(w *fetchWaiter) (granted bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for i := range m.line {
-		if m.line[i] == w {
-			m.line = append(m.line[:i:i], m.line[i+1:]...)
-			m.grantLocked() // those behind may fit
-			return false
-		}
+	i := slices.Index(m.line, w)
+	if i < 0 {
+		return true
 	}
-	return true
+	m.line = slices.Delete(m.line, i, i+1)
+	m.grantLocked() // those behind may fit
+	return false
 }
 
 func (m *fetchMemory) release(bytes int64) {
@@ -169,17 +168,15 @@ type meteredConn struct {
 	once    sync.Once
 	closed  chan struct{}
 
-	length    [4]byte
-	have      int     // bytes of length
-	remaining int     // bytes of the answer that are still to come
-	answer    *answer // nil unless the answer is large
+	answers answerCutter
+	answer  *answer // nil unless the answer is large
 }
 
 // Read reads the next bytes of an answer: when they are those of its length, it
 // waits until the rest may come.
 func (c *meteredConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	if e := c.feed(b[:n]); e != nil {
+	if e := c.answers.feed(b[:n], c); e != nil {
 		return 0, e
 	}
 	if err != nil {
@@ -188,31 +185,7 @@ func (c *meteredConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func (c *meteredConn) feed(b []byte) error {
-	for len(b) > 0 {
-		if c.have < len(c.length) {
-			n := copy(c.length[c.have:], b)
-			c.have += n
-			b = b[n:]
-			if c.have < len(c.length) {
-				return nil
-			}
-			if err := c.begin(int(binary.BigEndian.Uint32(c.length[:]))); err != nil {
-				return err
-			}
-		}
-		n := min(c.remaining, len(b))
-		b = b[n:]
-		c.remaining -= n
-		if c.remaining == 0 {
-			c.complete()
-		}
-	}
-	return nil
-}
-
 func (c *meteredConn) begin(length int) error {
-	c.remaining = length
 	if length <= smallAnswer {
 		return nil
 	}
@@ -224,8 +197,9 @@ func (c *meteredConn) begin(length int) error {
 	return nil
 }
 
+func (c *meteredConn) take([]byte) {}
+
 func (c *meteredConn) complete() {
-	c.have = 0
 	if c.answer != nil {
 		c.fetched.read(c.answer)
 		c.answer = nil

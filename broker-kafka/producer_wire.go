@@ -46,7 +46,10 @@ type tappedConn struct {
 	waiting []wireRequest // written, not yet answered, in order
 	failed  bool          // no answer will come any more
 
-	answer answerReader // of the reading goroutine alone
+	// Of the reading goroutine alone.
+	answers answerCutter
+	collect bool // the answer is to a produce request
+	frame   []byte
 }
 
 // wireRequest is a request as far as its answer needs it.
@@ -86,7 +89,7 @@ func (c *tappedConn) writeFailed(n int) {
 // Read notes answers before the client library sees them.
 func (c *tappedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	c.answer.feed(b[:n], c)
+	_ = c.answers.feed(b[:n], c) // begin has no errors
 	if err != nil {
 		c.fail()
 	}
@@ -97,6 +100,22 @@ func (c *tappedConn) Read(b []byte) (int, error) {
 func (c *tappedConn) Close() error {
 	c.fail()
 	return c.Conn.Close()
+}
+
+func (c *tappedConn) begin(int) error {
+	c.collect = c.isProduceNext()
+	return nil
+}
+
+func (c *tappedConn) take(b []byte) {
+	if c.collect {
+		c.frame = append(c.frame, b...)
+	}
+}
+
+func (c *tappedConn) complete() {
+	c.answered(c.frame)
+	c.frame = c.frame[:0]
 }
 
 // isProduceNext reports whether the answer that begins is to a produce request.
@@ -195,40 +214,4 @@ func parseAnswer(frame []byte, version int16) (*kmsg.ProduceResponse, error) {
 		body = skipTags(body)
 	}
 	return resp, resp.ReadFrom(body)
-}
-
-// answerReader cuts a stream of answers into frames and collects those of produce
-// requests.
-type answerReader struct {
-	length    [4]byte
-	have      int // bytes of length
-	remaining int // bytes of the frame that are still to come
-	collect   bool
-	frame     []byte
-}
-
-// feed takes the next bytes of the stream.
-func (r *answerReader) feed(b []byte, c *tappedConn) {
-	for len(b) > 0 {
-		if r.have < len(r.length) {
-			n := copy(r.length[r.have:], b)
-			r.have += n
-			b = b[n:]
-			if r.have < len(r.length) {
-				return
-			}
-			r.remaining = int(binary.BigEndian.Uint32(r.length[:]))
-			r.collect = c.isProduceNext()
-		}
-		n := min(r.remaining, len(b))
-		if r.collect {
-			r.frame = append(r.frame, b[:n]...)
-		}
-		b = b[n:]
-		r.remaining -= n
-		if r.remaining == 0 {
-			c.answered(r.frame)
-			r.have, r.frame = 0, r.frame[:0]
-		}
-	}
 }
