@@ -25,7 +25,7 @@ func (s *stream) read() {
 		}
 	}()
 	for s.mayReceive() {
-		request, bytes, err := wire.ReceiveSizedPieces(s.client)
+		request, bytes, err := wire.ReceivePieces(s.client)
 		if err != nil {
 			s.endReading(err)
 			return

@@ -32,14 +32,9 @@ type ProducePieces = iter.Seq[[]*messageproxyv1.OutgoingMessage]
 
 // ReceivePieces is Receive for a ProduceRequest, which may have any number of
 // messages: those of a large one are decoded when their turn comes, some thousands
-// at a time. All of them can be decoded, or none is returned.
-func ReceivePieces(stream grpc.ServerStream) (ProducePieces, error) {
-	all, _, err := ReceiveSizedPieces(stream)
-	return all, err
-}
-
-// ReceiveSizedPieces is ReceivePieces, and says how many bytes the request had.
-func ReceiveSizedPieces(stream grpc.ServerStream) (all ProducePieces, bytes int, err error) {
+// at a time. All of them can be decoded, or none is returned. It also says how many
+// bytes the request had.
+func ReceivePieces(stream grpc.ServerStream) (all ProducePieces, bytes int, err error) {
 	p := pieces{}
 	if err := stream.RecvMsg(&p); err != nil {
 		return nil, 0, err

@@ -38,7 +38,7 @@ func TestLargeRequestsComeInPieces(t *testing.T) {
 					Headers: make([]*messageproxyv1.Header, test.headers),
 				})
 			}
-			received, err := ReceivePieces(&codecStream{frames: [][]byte{marshal(t, sent)}})
+			received, _, err := ReceivePieces(&codecStream{frames: [][]byte{marshal(t, sent)}})
 			require.NoError(t, err)
 			got := &messageproxyv1.ProduceRequest{}
 			for messages := range received {
@@ -69,9 +69,9 @@ func TestLargeRequestsAreDecodedWholeOrNotAtAll(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			stream := &codecStream{frames: [][]byte{append(good[:len(good):len(good)], tail...), good}}
-			_, err := ReceivePieces(stream)
+			_, _, err := ReceivePieces(stream)
 			require.ErrorAs(t, err, new(*DecodeError))
-			_, err = ReceivePieces(stream)
+			_, _, err = ReceivePieces(stream)
 			require.NoError(t, err, "the stream goes on")
 		})
 	}
@@ -89,7 +89,7 @@ func TestLargeRequestsMayHaveFieldsOfLaterVersions(t *testing.T) {
 			99, protowire.EndGroupType),
 	} {
 		t.Run(name, func(t *testing.T) {
-			received, err := ReceivePieces(&codecStream{frames: [][]byte{append(field, large...)}})
+			received, _, err := ReceivePieces(&codecStream{frames: [][]byte{append(field, large...)}})
 			require.NoError(t, err)
 			n := 0
 			for messages := range received {
@@ -125,7 +125,7 @@ func TestRequestsOfTooManyPartsAreRefused(t *testing.T) {
 		})
 	}
 	t.Run("headers", func(t *testing.T) {
-		_, err := ReceivePieces(&codecStream{frames: [][]byte{in(1, empty(5, maxParts+1))}})
+		_, _, err := ReceivePieces(&codecStream{frames: [][]byte{in(1, empty(5, maxParts+1))}})
 		require.ErrorAs(t, err, new(*DecodeError))
 	})
 	t.Run("not too many", func(t *testing.T) {
