@@ -126,12 +126,12 @@ func (s *stream) waitForRoom(n int, patience time.Duration) int {
 // get their bytes by deadline fail.
 func (s *stream) feedChunk(messages []*messageproxyv1.OutgoingMessage, deadline time.Time) {
 	chunk, valid, bytes := s.prepare(messages)
-	if s.isDropping() {
-		s.drop(chunk)
-		return
-	}
 	if s.service.budget.tryAcquire(valid, bytes) {
 		s.hand(chunk)
+		return
+	}
+	if s.isDropping() {
+		s.drop(chunk)
 		return
 	}
 	for i := range chunk {
