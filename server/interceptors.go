@@ -81,8 +81,9 @@ func panicError(log *slog.Logger) recovery.RecoveryHandlerFuncContext {
 // endWith ends the streams of health and reflection when auxiliary ends. Clients
 // keep those open for as long as they live, and a drain would wait for them.
 func endWith(auxiliary context.Context) grpc.StreamServerInterceptor {
+	own := "/" + messageproxyv1.MessageProxy_ServiceDesc.ServiceName + "/"
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		if strings.HasPrefix(info.FullMethod, ownMethods) {
+		if strings.HasPrefix(info.FullMethod, own) {
 			return handler(srv, ss)
 		}
 		ctx, cancel := context.WithCancel(ss.Context())

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"strings"
 	"sync/atomic"
 
 	"google.golang.org/grpc"
@@ -35,10 +34,10 @@ func (l *streamLimit) refuse(ss grpc.ServerStream, method string) error {
 	e := wire.NewError(messageproxyv1.ErrorCode_ERROR_CODE_RESOURCE_EXHAUSTED, true,
 		"this server has as many streams as it takes (%d): try again later, connect to another one, or have the limit raised", l.max)
 	var last any
-	switch strings.TrimPrefix(method, ownMethods) {
-	case "Produce":
+	switch method {
+	case messageproxyv1.MessageProxy_Produce_FullMethodName:
 		last = &messageproxyv1.ProduceResponse{TerminalError: e}
-	case "Consume":
+	case messageproxyv1.MessageProxy_Consume_FullMethodName:
 		last = &messageproxyv1.ConsumeResponse{Response: &messageproxyv1.ConsumeResponse_TerminalError{TerminalError: e}}
 	default:
 		return wire.Status(e)
@@ -48,6 +47,3 @@ func (l *streamLimit) refuse(ss grpc.ServerStream, method string) error {
 	}
 	return wire.Status(e)
 }
-
-// ownMethods begins the names of the proxy's own methods.
-var ownMethods = "/" + messageproxyv1.MessageProxy_ServiceDesc.ServiceName + "/"
