@@ -17,7 +17,7 @@ func (sub *subscription) read(c *client) {
 	defer func() {
 		if p := recover(); p != nil {
 			logPanic(c.log, "reading a stream failed", p)
-			sub.reject(c, wire.NewError(messageproxyv1.ErrorCode_ERROR_CODE_INTERNAL, true, "the server failed to read a request"))
+			sub.reject(c, failedToRead())
 		}
 	}()
 	left := false

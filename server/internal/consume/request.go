@@ -56,12 +56,8 @@ func (s *Service) receiveFirst(stream Stream) (*messageproxyv1.ConsumeRequest, *
 	}
 	received := make(chan first, 1)
 	go func() { // ends when this stream's handler has returned, at the latest
-		request := &messageproxyv1.ConsumeRequest{}
-		if err := s.receive(stream, request); err != nil {
-			received <- first{nil, firstRequestError(err)}
-			return
-		}
-		received <- first{request, nil}
+		request, refused := s.receive(stream)
+		received <- first{request, refused}
 	}()
 	timer := time.NewTimer(subscribeTimeout)
 	defer timer.Stop()
@@ -75,18 +71,24 @@ func (s *Service) receiveFirst(stream Stream) (*messageproxyv1.ConsumeRequest, *
 	}
 }
 
-// receive is wire.Receive. A panic is an error of the decoder's.
-func (s *Service) receive(stream Stream, request *messageproxyv1.ConsumeRequest) (err error) {
+// receive is receiveFirst without its limits of time.
+func (s *Service) receive(stream Stream) (request *messageproxyv1.ConsumeRequest, refused *messageproxyv1.Error) {
 	defer func() {
 		if value := recover(); value != nil {
 			logPanic(s.cfg.Logger, "reading a stream failed", value)
-			err = errReading
+			request, refused = nil, failedToRead()
 		}
 	}()
-	return wire.Receive(stream, request)
+	request = &messageproxyv1.ConsumeRequest{}
+	if err := wire.Receive(stream, request); err != nil {
+		return nil, firstRequestError(err)
+	}
+	return request, nil
 }
 
-var errReading = errors.New("the server failed to read a request")
+func failedToRead() *messageproxyv1.Error {
+	return wire.NewError(messageproxyv1.ErrorCode_ERROR_CODE_INTERNAL, true, "the server failed to read a request")
+}
 
 // firstRequestError is what to tell a client whose first request didn't come, or
 // nil if there is nobody to tell.
@@ -96,9 +98,6 @@ func firstRequestError(err error) *messageproxyv1.Error {
 	}
 	if broken, ok := errors.AsType[*wire.DecodeError](err); ok {
 		return undecodable(broken)
-	}
-	if errors.Is(err, errReading) {
-		return wire.NewError(messageproxyv1.ErrorCode_ERROR_CODE_INTERNAL, true, "%v", err)
 	}
 	return nil
 }
