@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,7 +51,7 @@ func (s *sink) Send(*messageproxyv1.ConsumeResponse) error {
 func TestAnIdleWriterKeepsNoMessages(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	stream := &sink{ctx: ctx, sent: make(chan struct{})}
-	c := newClient(1, "c", stream, new(atomic.Int64), Config{}.withDefaults(), slog.New(slog.DiscardHandler))
+	c := newClient(NewService(nil, Config{}), 1, "c", stream, slog.New(slog.DiscardHandler))
 	go func() { _ = c.write() }()
 	defer func() { cancel(); <-c.written }()
 

@@ -180,9 +180,7 @@ func (s *Service) attach(request *messageproxyv1.SubscribeRequest, stream Stream
 	}
 	sub.streams++
 	s.lastClient++
-	c := newClient(s.lastClient, request.GetClientName(), stream, &s.repairedHeaderKeys, s.cfg, sub.log)
-	c.unread = &s.unread
-	return c, sub, nil
+	return newClient(s, s.lastClient, request.GetClientName(), stream, sub.log), sub, nil
 }
 
 // detach is called when a stream's reader has posted its last event.

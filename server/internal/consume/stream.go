@@ -48,17 +48,17 @@ type client struct {
 // maxPendingRequests is how many of a stream's requests may wait for the loop.
 const maxPendingRequests = 8
 
-func newClient(id coordinator.ClientID, name string, stream Stream, repairedKeys *atomic.Int64, cfg Config, log *slog.Logger) *client {
+func newClient(s *Service, id coordinator.ClientID, name string, stream Stream, log *slog.Logger) *client {
 	return &client{
 		id:           id,
 		stream:       stream,
-		cfg:          cfg,
-		repairedKeys: repairedKeys,
+		cfg:          s.cfg,
+		repairedKeys: &s.repairedHeaderKeys,
 		log:          log.With("client", uint64(id), "client_name", wire.Text(name)),
 		outbox:       newOutbox(),
 		credits:      make(chan struct{}, maxPendingRequests),
 		written:      make(chan struct{}),
-		unread:       new(atomic.Int64),
+		unread:       &s.unread,
 	}
 }
 
