@@ -31,7 +31,7 @@ type subscription struct {
 	// events are those of this turn; those from next on are still to be fed.
 	events []coordinator.Event
 	next   int
-	// drains are the events of a drain, so far.
+	// drains are the events of a drain, so far: a state that begins anew needs them.
 	drains []coordinator.Event
 
 	lastTick     time.Time
@@ -164,6 +164,9 @@ func (sub *subscription) step(event coordinator.Event) {
 	case polled:
 		sub.posted += e.bytes
 		sub.state.Step(e.Polled)
+	case coordinator.Drain, coordinator.DrainTimeout:
+		sub.state.Step(e)
+		sub.drains = append(sub.drains, e)
 	default:
 		sub.state.Step(event)
 	}
