@@ -97,7 +97,7 @@ func startChaos(t *testing.T, brokers []string, partitions int32) *chaos {
 }
 
 // another returns the run as clients of another subscription see it: for more
-// consumers. Settle the first one.
+// consumers. Settle the first one, with this.
 func (c *chaos) another() *chaos {
 	other := *c
 	other.subscription = unique(c.t, "sub")
@@ -263,8 +263,9 @@ func (c *chaos) awaitEverybody() {
 }
 
 // settle says that nothing is broken any more, waits until everything that was
-// produced is delivered, ACKed and committed, and checks the history.
-func (c *chaos) settle() {
+// produced is delivered, ACKed and committed, for the others' subscriptions too, and
+// checks the history.
+func (c *chaos) settle(others ...*chaos) {
 	c.t.Helper()
 	healed := time.Now()
 	c.history.Record(history.Healed{}, history.Expected{Subscription: c.subscription, Partitions: c.partitions()})
@@ -274,6 +275,10 @@ func (c *chaos) settle() {
 		p.finish()
 	}
 	c.awaitCommitted()
+	for _, other := range others {
+		other.awaitCommitted()
+		require.NoError(c.t, other.readPositions(context.Background()))
+	}
 	c.t.Logf("everything is settled after %v", time.Since(healed).Round(time.Millisecond))
 	c.check()
 }

@@ -42,8 +42,7 @@ func TestPartitionsAreAddedUnderLoad(t *testing.T) {
 	}
 	handled.awaitInOrder(t, want)
 	c.history.Record(history.Expected{Subscription: latest.subscription, Partitions: c.partitions()})
-	c.settle()
-	latest.awaitCommitted()
+	c.settle(latest)
 }
 
 // produceTo stores a message in a partition that brokers may not know yet, and

@@ -51,9 +51,7 @@ func TestTopicIsCreatedAgainUnderLoad(t *testing.T) {
 				holder.leave()
 			}
 			c.awaitFlow()
-			c.settle()
-			other.awaitCommitted()
-			latest.awaitCommitted()
+			c.settle(other, latest)
 			c.requireHandledByOne(fromTheLatest.client)
 			c.requireReceiptsOfTheNewTopic(created)
 		})
