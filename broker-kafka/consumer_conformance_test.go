@@ -55,9 +55,9 @@ type conformance struct {
 func openConformance(t brokertest.T) brokertest.Backend {
 	c := &conformance{network: &kfake.VirtualNetwork{}, faults: map[string]*kfake.FaultHandle{}}
 	var err error
-	c.cluster, err = kfake.NewCluster(kfake.ListenFn(c.network.Listen), kfake.NumBrokers(1), kfake.Ports(9092))
+	c.cluster, err = kfake.NewCluster(kfake.ListenFn(distant(c.network)), kfake.NumBrokers(1), kfake.Ports(9092))
 	fatal(t, err)
-	t.Cleanup(c.cluster.Close)
+	t.Cleanup(func() { closeDistant(c.cluster) })
 	c.link = newLink(&env{network: c.network})
 	c.client, err = kgo.NewClient(kgo.SeedBrokers(c.cluster.ListenAddrs()...), kgo.Dialer(c.network.DialContext), kgo.DisableClientMetrics())
 	fatal(t, err)

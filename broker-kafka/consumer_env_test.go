@@ -5,6 +5,7 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"net"
 	"log/slog"
 	"os"
 	"slices"
@@ -45,7 +46,7 @@ func inBubble(t *testing.T, partitions int32, f func(e *env), opts ...kfake.Opt)
 	synctest.Test(t, func(t *testing.T) {
 		e := &env{T: t, network: &kfake.VirtualNetwork{}}
 		opts = append([]kfake.Opt{
-			kfake.ListenFn(e.network.Listen), kfake.NumBrokers(1), kfake.Ports(9092),
+			kfake.ListenFn(distant(e.network)), kfake.NumBrokers(1), kfake.Ports(9092),
 			kfake.SeedTopics(partitions, testTopic),
 		}, opts...)
 		cluster, err := kfake.NewCluster(opts...)
@@ -57,10 +58,45 @@ func inBubble(t *testing.T, partitions int32, f func(e *env), opts ...kfake.Opt)
 		e.admin = kadm.NewClient(e.client)
 		defer func() {
 			e.client.Close()
-			cluster.Close()
+			closeDistant(cluster)
 		}()
 		f(e)
 	})
+}
+
+// latency is how long an answer of the cluster is on its way. It must be more than
+// nothing: where the client asks again as soon as it has an answer, as it does while
+// a partition's leader epoch is fenced until it reads the metadata again, a bubble's
+// clock would stand still for ever.
+const latency = 10 * time.Microsecond
+
+// distant opens the addresses of a cluster whose answers take the latency.
+func distant(network *kfake.VirtualNetwork) func(network, address string) (net.Listener, error) {
+	return func(n, address string) (net.Listener, error) {
+		l, err := network.Listen(n, address)
+		return distantListener{l}, err
+	}
+}
+
+type distantListener struct{ net.Listener }
+
+func (l distantListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	return distantConn{conn}, err
+}
+
+type distantConn struct{ net.Conn }
+
+func (c distantConn) Write(b []byte) (int, error) {
+	time.Sleep(latency)
+	return c.Conn.Write(b)
+}
+
+// closeDistant closes a cluster, and waits for what is on its way: it isn't for the
+// time after the bubble's end.
+func closeDistant(cluster *kfake.Cluster) {
+	cluster.Close()
+	time.Sleep(latency)
 }
 
 func (e *env) clientOptions() []kgo.Opt {
