@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -26,6 +27,7 @@ type bytesStream struct {
 	name, server, subscription string
 	held                       map[string]bytesMessage // by ID
 	bytes                      int
+	ackTimeout                 time.Duration
 	subscribedAt               int
 	// slow: it has had to wait for its client, so that what is recorded of it was decided
 	// long before.
@@ -33,8 +35,9 @@ type bytesStream struct {
 }
 
 type bytesMessage struct {
-	partition Partition
-	size      int
+	partition   Partition
+	size        int
+	deliveredAt time.Time
 }
 
 type bytesServer struct {
@@ -73,6 +76,7 @@ func (x *bytesHeld) stepStream(i int) {
 		if e.Side == Server {
 			x.streams[e.Stream] = &bytesStream{
 				name: e.Stream, server: e.Server, subscription: e.Subscription, held: make(map[string]bytesMessage), subscribedAt: i,
+				ackTimeout: cmp.Or(e.AckTimeout, x.rules.AckTimeout),
 			}
 		}
 	case Delivered:
@@ -112,7 +116,7 @@ func (x *bytesHeld) delivered(i int, s *bytesStream, e Delivered) {
 	for k := range e.Messages {
 		m := &e.Messages[k]
 		if _, again := s.held[m.ID]; !again {
-			s.held[m.ID] = bytesMessage{e.Partition, m.Size}
+			s.held[m.ID] = bytesMessage{e.Partition, m.Size, x.at(i)}
 			s.bytes += m.Size
 			x.add(i, s.server, m.Size+messageOverhead)
 		}
@@ -170,11 +174,30 @@ func (x *bytesHeld) stepServer(i int) {
 	}
 }
 
+// dropStuck drops what clients hold that a server may have thrown out by now: the end of
+// their streams is recorded after it.
+func (x *bytesHeld) dropStuck(i int, server string) {
+	for _, s := range x.streams {
+		if s.server != server || s.ackTimeout == 0 {
+			continue
+		}
+		for _, m := range s.held {
+			if x.at(i).Sub(m.deliveredAt) >= s.ackTimeout {
+				for id := range s.held {
+					x.drop(i, s, id)
+				}
+				break
+			}
+		}
+	}
+}
+
 // fetched: a server whose clients alone hold more than its budget fetches nothing, but
 // for what it has just been given.
 func (x *bytesHeld) fetched(i int, e Fetched) {
 	s := x.servers[e.Server]
 	since, ok := x.assigned[serverPartition{e.Server, e.Subscription, e.Partition}]
+	x.dropStuck(i, e.Server)
 	if x.rules.BufferedBytes == 0 || s == nil || s.fullSince.IsZero() || !ok {
 		return
 	}

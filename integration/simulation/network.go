@@ -38,6 +38,11 @@ type weather struct {
 	rate    int // bytes a second; 0: any
 }
 
+// latency is how long everything is on its way in fair weather. It must be more than
+// nothing: where a client asks again as soon as it has an answer, virtual time would
+// stand still for ever.
+const latency = 10 * time.Microsecond
+
 func newNetwork() *network {
 	return &network{storms: map[string][]*storm{}, listeners: map[string]*listener{}, wires: map[*wire]struct{}{}}
 }
@@ -104,7 +109,7 @@ func (n *network) wiresOfLocked(node string) []*wire {
 func (n *network) between(a, b string) weather {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	var sum weather
+	sum := weather{delay: latency}
 	for _, node := range [...]string{a, b} {
 		for _, s := range n.storms[node] {
 			sum.refused = sum.refused || s.refused
