@@ -20,7 +20,8 @@ type Rules struct {
 	WindowBytes   int
 	BufferedBytes int
 	// Slack is how far apart the two ends of a stream, or two streams, may record
-	// what happened at one time: zero in virtual time, seconds otherwise.
+	// what happened at one time: the network's latency, some times over, in virtual
+	// time; seconds otherwise.
 	Slack time.Duration
 	// StartLatest are the subscriptions that begin at the latest message in a partition
 	// in which they have no position. Others begin at the earliest.

@@ -69,7 +69,7 @@
 // Gained, Lost and Fetched), all rules apply. A server's events aren't in the order
 // in which it decides: a delivery is recorded when it is sent, which may be late; a
 // loss before the server hears of it. The allowances that this takes are exact to
-// Rules.Slack, which is zero in virtual time: a holder has no excuse but that it has
+// Rules.Slack, a millisecond in virtual time: a holder has no excuse but that it has
 // ended at that very time, or is overdue and ends within Rules.EvictionGrace; a
 // delivery is taken for one of an earlier assignment only if nothing of it was fetched
 // since, or if its stream is told in the same breath that the partition has gone. What

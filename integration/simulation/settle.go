@@ -333,6 +333,7 @@ func (w *world) rules() history.Rules {
 	rules := history.Rules{
 		AckTimeout: cfg.Consume.AckTimeout, EvictionGrace: cfg.Consume.EvictionGrace, PartitionWindow: cfg.Consume.PartitionWindow,
 		Overshoot: w.overshoot(), WindowBytes: w.plan.Settings.WindowBytes, BufferedBytes: w.plan.Settings.BufferedBytes, StartLatest: map[string]bool{}, Settled: true,
+		Slack: 100 * latency,
 	}
 	for _, s := range w.plan.Subscriptions {
 		rules.StartLatest[s.Name] = s.Latest
