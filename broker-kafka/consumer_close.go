@@ -12,7 +12,7 @@ import (
 const leavePatience = time.Second
 
 // Close: see broker.Consumer. It commits first and leaves then: while it leaves,
-// the client sends no heartbeats.
+// the client sends no heartbeats. It leaves too if it couldn't commit.
 func (c *consumer) Close(ctx context.Context) error {
 	c.mu.Lock()
 	first := !c.closing
@@ -33,14 +33,28 @@ func (c *consumer) Close(ctx context.Context) error {
 		}
 	}
 	c.stop()
-	err := c.flush(ctx, ps)
-	if err == nil {
-		err = c.leave(ctx)
+	err := c.lastFlush(ctx, ps)
+	if left := c.leave(ctx); err == nil {
+		err = left
 	}
 	c.shutDown()
 	c.closeErr = err
 	close(c.closed)
 	return err
+}
+
+// lastFlush leaves some of the time that Close has for leaving: a commit that is still
+// under way can take back what came after it for as long as Kafka counts this consumer
+// among the group's members.
+func (c *consumer) lastFlush(ctx context.Context, ps []*partition) error {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return c.flush(ctx, ps)
+	}
+	deadline = deadline.Add(-min(time.Until(deadline)/2, 2*leavePatience))
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	return c.flush(ctx, ps)
 }
 
 // clientCloseGrace is how long closing the client may take once nothing of it is waited

@@ -77,6 +77,39 @@ func TestCloseRetriesItsCommit(t *testing.T) {
 	})
 }
 
+// A consumer whose last commits are not answered leaves all the same: Kafka refuses what
+// is carried out of them later, which would take the position back.
+func TestCloseLeavesWithoutAnswersToItsCommits(t *testing.T) {
+	inBubble(t, 1, func(e *env) {
+		e.produce(0, 0, 10)
+		var late *kmsg.OffsetCommitRequest
+		left := false
+		e.cluster.ControlKey(int16(kmsg.OffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			e.cluster.KeepControl()
+			if left {
+				return nil, nil, false
+			}
+			if late == nil {
+				late = cloneCommit(req.(*kmsg.OffsetCommitRequest))
+			}
+			return nil, nil, true // no answer, ever
+		})
+		c := e.open()
+		c.pollMessages(0, 10)
+		c.ack(0, 0, 1, 2)
+		c.pollFor(DefaultCommitInterval + time.Second)
+		require.NotNil(e, late)
+		c.ack(0, 3, 4)
+		closeBounded(e, c)
+		assert.Zero(e, e.groupMembers())
+		left = true
+
+		resp, err := late.RequestWith(e.Context(), e.client)
+		require.NoError(e, err)
+		assert.Equal(e, kerr.IllegalGeneration.Code, resp.Topics[0].Partitions[0].ErrorCode)
+	})
+}
+
 func closeBounded(e *env, c *testConsumer) {
 	e.Helper()
 	begin := time.Now()

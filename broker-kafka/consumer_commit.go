@@ -38,8 +38,8 @@ import (
 // the request on its way, and the broker itself carries out what it has read. So
 // the outcome is made certain: the consumer joins the group again, which begins a
 // new generation, and whatever is left of the old one is refused. Only then comes
-// the next commit. (A consumer that leaves has no need to: Kafka refuses what
-// comes from a member that left.)
+// the next commit. A consumer that closes and can't join again in time leaves without
+// another commit: Kafka refuses what comes from a member that left.
 
 // commits is the schedule of commits, and what became of them. The consumer's mu
 // guards it.
@@ -411,7 +411,7 @@ func (c *consumer) outcomeIsCertain() bool {
 	}
 	// Were the generation the same after joining again, nothing more could be done.
 	rejoined := s.rejoining && s.joins > s.rejoinedAfter
-	if s.doubtful != current || rejoined || c.closing || c.isHandingOverLocked() {
+	if s.doubtful != current || rejoined || c.isHandingOverLocked() {
 		s.doubtful, s.rejoining = membership{}, false
 		return true
 	}
