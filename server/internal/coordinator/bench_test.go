@@ -1,8 +1,10 @@
 package coordinator
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -103,6 +105,66 @@ func benchAcks(name broker.TopicPartition, messages []broker.Message, batch int,
 		ack.Texts = append(ack.Texts, "")
 	}
 	return acks
+}
+
+// BenchmarkLargeBatches is for a server that lags behind: one turn takes in so many
+// messages of each of 64 partitions, and ACKs of all that the client holds in one
+// request, in the order in which the client got them or with the partitions mixed.
+func BenchmarkLargeBatches(b *testing.B) {
+	for _, each := range []int{100, 1000} {
+		for _, mixed := range []bool{false, true} {
+			name := "in order"
+			if mixed {
+				name = "mixed"
+			}
+			b.Run(fmt.Sprintf("%d each, ACKs %s", each, name), func(b *testing.B) { benchmarkLargeBatches(b, each, mixed) })
+		}
+	}
+}
+
+func benchmarkLargeBatches(b *testing.B, each int, mixed bool) {
+	const partitions = 64
+	s := benchState(b, 1, partitions)
+	s.clients[1].maxUnacked = partitions * each
+	messages := benchMessages(each)
+	polled := Polled{}
+	ack := Ack{Client: 1, Texts: make([]string, partitions*each)}
+	for _, name := range benchNames(partitions) {
+		polled.Events = append(polled.Events, broker.EventMessages{Partition: name, Messages: messages})
+		ack.IDs = append(ack.IDs, benchAcks(name, messages, each, "in order")[0].IDs...)
+	}
+	if mixed {
+		slices.SortStableFunc(ack.IDs, func(p, q broker.MessageID) int { return cmp.Compare(p.Position, q.Position) })
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Step(Tick{})
+		s.Step(polled)
+		s.Settle()
+		s.Step(ack)
+		s.Settle()
+		moveOn(messages)
+		for i := range ack.IDs {
+			ack.IDs[i].Position += uint64(each)
+		}
+	}
+	if s.Messages() != 0 {
+		b.Fatalf("%d messages are not ACKed", s.Messages())
+	}
+	reportPerMessage(b, partitions*each)
+}
+
+// BenchmarkNotHeld is for ACKs that don't count, in requests of 1,000.
+func BenchmarkNotHeld(b *testing.B) {
+	const window = 1000
+	s := benchState(b, 1, 1)
+	ack := benchAcks(benchNames(1)[0], benchMessages(window), window, "in order")[0]
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Step(ack)
+		s.Settle()
+	}
+	reportPerMessage(b, window)
 }
 
 func reportPerMessage(b *testing.B, messages int) {

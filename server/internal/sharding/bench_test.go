@@ -1,11 +1,12 @@
 package sharding
 
-import "testing"
-
-const (
-	benchMembers    = 1000
-	benchPartitions = 10_000
+import (
+	"fmt"
+	"testing"
 )
+
+// benchSizes are a small subscription, a usual one and a very large one.
+var benchSizes = []struct{ members, partitions int }{{2, 8}, {8, 64}, {1000, 10_000}}
 
 func benchRing(members int) *Ring {
 	ids := make([]MemberID, members)
@@ -15,8 +16,8 @@ func benchRing(members int) *Ring {
 	return NewRing(ids...)
 }
 
-func benchPlaced(b *testing.B, ring *Ring) []Placement {
-	placements := place(make([]MemberID, benchPartitions)...)
+func benchPlaced(b *testing.B, ring *Ring, partitions int) []Placement {
+	placements := place(make([]MemberID, partitions)...)
 	for i, owner := range ring.Assign(placements) {
 		placements[i].Owner = owner
 	}
@@ -24,28 +25,55 @@ func benchPlaced(b *testing.B, ring *Ring) []Placement {
 	return placements
 }
 
-func BenchmarkFirstAssignment(b *testing.B) {
-	placements := place(make([]MemberID, benchPartitions)...)
-	b.ReportAllocs()
-	for b.Loop() {
-		benchRing(benchMembers).Assign(placements)
+// forSizes runs a benchmark of assign at each size, and reports how many partitions it
+// moves from their owner before.
+func forSizes(b *testing.B, prepare func(b *testing.B, members, partitions int) (before []Placement, assign func() []MemberID)) {
+	for _, size := range benchSizes {
+		b.Run(fmt.Sprintf("%d members %d partitions", size.members, size.partitions), func(b *testing.B) {
+			before, assign := prepare(b, size.members, size.partitions)
+			b.ReportAllocs()
+			for b.Loop() {
+				assign()
+			}
+			moved := 0
+			for i, owner := range assign() {
+				if owner != before[i].Owner {
+					moved++
+				}
+			}
+			b.ReportMetric(float64(moved), "moved")
+		})
 	}
+}
+
+func BenchmarkFirstAssignment(b *testing.B) {
+	forSizes(b, func(_ *testing.B, members, partitions int) ([]Placement, func() []MemberID) {
+		placements := place(make([]MemberID, partitions)...)
+		return placements, func() []MemberID { return benchRing(members).Assign(placements) }
+	})
 }
 
 func BenchmarkJoin(b *testing.B) {
-	ring := benchRing(benchMembers - 1)
-	placements := benchPlaced(b, ring)
-	b.ReportAllocs()
-	for b.Loop() {
-		ring.With(benchMembers).Assign(placements)
-	}
+	forSizes(b, func(b *testing.B, members, partitions int) ([]Placement, func() []MemberID) {
+		ring := benchRing(members - 1)
+		placements := benchPlaced(b, ring, partitions)
+		return placements, func() []MemberID { return ring.With(MemberID(members)).Assign(placements) }
+	})
 }
 
 func BenchmarkLeave(b *testing.B) {
-	ring := benchRing(benchMembers)
-	placements := benchPlaced(b, ring)
-	b.ReportAllocs()
-	for b.Loop() {
-		ring.Without(benchMembers / 2).Assign(placements)
-	}
+	forSizes(b, func(b *testing.B, members, partitions int) ([]Placement, func() []MemberID) {
+		ring := benchRing(members)
+		placements := benchPlaced(b, ring, partitions)
+		return placements, func() []MemberID { return ring.Without(MemberID(members / 2)).Assign(placements) }
+	})
+}
+
+// BenchmarkNothingChanges is for when everybody stays, and keeps what it has.
+func BenchmarkNothingChanges(b *testing.B) {
+	forSizes(b, func(b *testing.B, members, partitions int) ([]Placement, func() []MemberID) {
+		ring := benchRing(members)
+		placements := benchPlaced(b, ring, partitions)
+		return placements, func() []MemberID { return ring.Assign(placements) }
+	})
 }
