@@ -2,19 +2,26 @@ package produce
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/encoding"
+	_ "google.golang.org/grpc/encoding/proto" // the codec
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
 
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
 	"github.com/messageproxy/messageproxy/broker"
+	"github.com/messageproxy/messageproxy/server/internal/wire"
 )
 
 const (
-	benchFrame   = 100 // messages a request
-	benchPayload = 100 // bytes
+	benchFrame   = 100                                      // messages a request
+	benchPayload = 100                                      // bytes
+	benchID      = "AAAAAAAAAAAAAAAAAAAAAQAAAAAAAAAAAAAAAQ" // as long as those of Kafka
 )
 
 // batchProducer answers from a goroutine of its own, in batches, as the client of
@@ -39,7 +46,7 @@ func (p *batchProducer) Flush(context.Context) error { return nil }
 func (p *batchProducer) Close() error                { return nil }
 
 func (p *batchProducer) run(ctx context.Context) {
-	receipt := broker.MessageReceipt{ID: "orders/0/123456789", Timestamp: time.UnixMilli(1)}
+	receipt := broker.MessageReceipt{ID: benchID, Timestamp: time.UnixMilli(1)}
 	var batch []func(broker.MessageReceipt, error)
 	for {
 		select {
@@ -56,6 +63,113 @@ func (p *batchProducer) run(ctx context.Context) {
 	}
 }
 
+// BenchmarkPath is the whole way of 1,000 messages of 100 bytes through this package, in
+// requests of 100, with what gRPC has protobuf do and without its transport. The producer
+// answers at once; the results are sent in frames of so many. One goroutine does
+// everybody's work. The allocations are those of 1,000 messages.
+func BenchmarkPath(b *testing.B) {
+	const window = 1000
+	for _, frame := range []int{benchFrame, window} {
+		b.Run(fmt.Sprintf("%d results a frame", frame), func(b *testing.B) {
+			client := newBenchStream(b)
+			st := newStream(NewService(&benchProducer{}, Config{}), client)
+			defer st.stopTimer()
+			var batch []*messageproxyv1.ProduceResult
+			b.ReportAllocs()
+			for b.Loop() {
+				for range window / frame {
+					for range frame / benchFrame {
+						receiveOne(b, st)
+					}
+					batch, _ = st.take(batch)
+					if len(batch) != frame {
+						b.Fatalf("%d results of %d messages", len(batch), frame)
+					}
+					if err := st.send(batch); err != nil {
+						b.Fatal(err)
+					}
+					clear(batch)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/window, "ns/message")
+		})
+	}
+}
+
+// receiveOne is a turn of the reader.
+func receiveOne(b *testing.B, st *stream) {
+	request, bytes, err := wire.ReceivePieces(st.client)
+	if err != nil {
+		b.Fatal(err)
+	}
+	st.process(request, bytes)
+}
+
+// BenchmarkResults is the part of it that the writer does: results are framed and
+// encoded. The allocations are those of 1,000.
+func BenchmarkResults(b *testing.B) {
+	client := newBenchStream(b)
+	st := newStream(NewService(&benchProducer{}, Config{}), client)
+	defer st.stopTimer()
+	for range 1000 / benchFrame {
+		receiveOne(b, st)
+	}
+	batch, _ := st.take(nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := st.send(batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(batch)), "ns/message")
+}
+
+// benchProducer answers at once.
+type benchProducer struct{ broker.Producer }
+
+func (*benchProducer) ProduceAsync(_ *broker.OutgoingMessage, done func(broker.MessageReceipt, error)) {
+	done(broker.MessageReceipt{ID: benchID, Timestamp: time.UnixMilli(1)}, nil)
+}
+
+// benchStream has the same request again and again, and encodes and decodes as gRPC
+// does.
+type benchStream struct {
+	Stream
+	ctx     context.Context
+	codec   encoding.CodecV2
+	request []byte
+}
+
+func newBenchStream(b *testing.B) *benchStream {
+	data, err := proto.Marshal(benchRequest())
+	require.NoError(b, err)
+	return &benchStream{ctx: b.Context(), codec: encoding.GetCodecV2("proto"), request: data}
+}
+
+func (s *benchStream) Context() context.Context { return s.ctx }
+
+func (s *benchStream) Send(m *messageproxyv1.ProduceResponse) error { return s.SendMsg(m) }
+
+func (s *benchStream) SendMsg(m any) error {
+	data, err := s.codec.Marshal(m)
+	data.Free()
+	return err
+}
+
+func (s *benchStream) RecvMsg(m any) error {
+	return s.codec.Unmarshal(mem.BufferSlice{mem.SliceBuffer(s.request)}, m)
+}
+
+func benchRequest() *messageproxyv1.ProduceRequest {
+	request := &messageproxyv1.ProduceRequest{}
+	for i := range benchFrame {
+		request.Messages = append(request.Messages, &messageproxyv1.OutgoingMessage{
+			Sequence: uint64(i + 1), Topic: "orders", Value: make([]byte, benchPayload),
+		})
+	}
+	return request
+}
+
 // echo answers every message with a receipt, with nothing behind it: what gRPC
 // and protobuf cost alone.
 func echo(stream Stream) error {
@@ -69,7 +183,7 @@ func echo(stream Stream) error {
 			response.Results = append(response.Results, &messageproxyv1.ProduceResult{
 				Sequence: m.GetSequence(),
 				Outcome: &messageproxyv1.ProduceResult_Receipt{Receipt: &messageproxyv1.MessageReceipt{
-					MessageId: "orders/0/123456789", TimestampMs: 1,
+					MessageId: benchID, TimestampMs: 1,
 				}},
 			})
 		}
@@ -83,12 +197,7 @@ func echo(stream Stream) error {
 // long that took.
 func pump(b *testing.B, handle func(Stream) error) time.Duration {
 	stream := produce(b, dial(b, handle))
-	request := &messageproxyv1.ProduceRequest{}
-	for i := range benchFrame {
-		request.Messages = append(request.Messages, &messageproxyv1.OutgoingMessage{
-			Sequence: uint64(i), Topic: "orders", Value: make([]byte, benchPayload),
-		})
-	}
+	request := benchRequest()
 	frames := (b.N + benchFrame - 1) / benchFrame
 	b.ReportAllocs()
 	b.ResetTimer()
