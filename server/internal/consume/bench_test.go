@@ -220,7 +220,9 @@ type benchConsumer struct {
 // benchIDPrefix makes ids as long as those of Kafka.
 const benchIDPrefix = "AAAAAAAAAAAAAAAAAAAAAQAAAAAAA"
 
-func benchID(partition int32, i int) string { return fmt.Sprintf("%s%d/%07d", benchIDPrefix, partition, i) }
+func benchID(partition int32, i int) string {
+	return fmt.Sprintf("%s%d/%07d", benchIDPrefix, partition, i)
+}
 
 func (k *benchConsumer) PollMessages(ctx context.Context) (broker.Events, error) {
 	<-ctx.Done()
