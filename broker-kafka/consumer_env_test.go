@@ -5,8 +5,8 @@ package kafka
 import (
 	"context"
 	"fmt"
-	"net"
 	"log/slog"
+	"net"
 	"os"
 	"slices"
 	"testing"

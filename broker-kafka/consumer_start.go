@@ -331,13 +331,26 @@ func (c *consumer) listOffsets(ctx context.Context, partitions map[string][]int3
 			}
 			req.Topics = append(req.Topics, t)
 		}
-		resp, err := req.RequestWith(ctx, c.client)
-		if err != nil {
-			return err
+		for _, part := range c.client.RequestSharded(ctx, req) {
+			if part.Err != nil {
+				return aboutTopic(part.Req.(*kmsg.ListOffsetsRequest), part.Err)
+			}
+			if err := takeListed(part.Resp.(*kmsg.ListOffsetsResponse), listed); err != nil {
+				return err
+			}
 		}
-		return takeListed(resp, listed)
+		return nil
 	})
 	return listed, err
+}
+
+// aboutTopic says which topic it is that the client itself finds to be gone, or to
+// have fewer partitions than were assigned: it looks at its metadata before it asks.
+func aboutTopic(req *kmsg.ListOffsetsRequest, err error) error {
+	if len(req.Topics) > 0 && isTopicGone(err) {
+		return &topicError{req.Topics[0].Topic, err}
+	}
+	return err
 }
 
 func takeListed(resp *kmsg.ListOffsetsResponse, listed map[broker.TopicPartition]int64) error {

@@ -3,6 +3,7 @@
 package kafka
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -92,6 +93,30 @@ func TestTopicThatIsCreatedAgainWhileItStarts(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The client itself finds that partitions which were assigned don't exist any more, once
+// it has read the metadata again.
+func TestTopicThatIsCreatedAgainWithFewerPartitionsWhileItStarts(t *testing.T) {
+	inBubble(t, 3, func(e *env) {
+		recreate := sync.OnceFunc(func() {
+			assert.NoError(e, e.cluster.DeleteTopic(testTopic))
+			assert.NoError(e, e.cluster.CreateTopic(testTopic, 1, nil))
+		})
+		e.cluster.ControlKey(int16(kmsg.OffsetFetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+			recreate()
+			return nil, nil, false
+		})
+		c := e.open()
+		c.pollUntil("it fails for good", func() bool { return c.err != nil && !broker.IsRetryable(c.err) })
+		require.ErrorIs(e, c.err, broker.CodeTopicNotFound)
+		c.close()
+
+		c = e.open()
+		e.client.PurgeTopicsFromClient(testTopic)
+		e.produce(0, 0, 3)
+		c.pollMessages(0, 3)
+	})
 }
 
 func TestPartitionsAddedLaterBeginAtTheEarliest(t *testing.T) {

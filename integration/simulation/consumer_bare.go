@@ -177,10 +177,10 @@ func (s *bareStream) receive(ctx context.Context) {
 	}
 }
 
-// awaitHearing waits while the client is deaf.
+// awaitHearing waits while the client is deaf. One that half-closes reads to the end.
 func (s *bareStream) awaitHearing(ctx context.Context) bool {
 	for {
-		if manner, _ := s.consumer.get(); manner != Deaf {
+		if manner, _ := s.consumer.get(); manner != Deaf || s.consumer.halfDone.Load() {
 			return true
 		}
 		if !sleep(ctx, time.Second) {
