@@ -90,3 +90,16 @@ func TestAPanicIsAViolation(t *testing.T) {
 	require.Len(t, result.Violations, 1)
 	require.Contains(t, result.Violations[0].Problem, "it breaks")
 }
+
+// A proxy that recovers from a panic goes on, and its clients begin anew.
+func TestAPanicThatTheProxyRecoversFromIsAViolation(t *testing.T) {
+	result := inBubble(t, Plan{}, func(t *testing.T) Result {
+		w := newWorld(t, Plan{})
+		w.serverConfig("p1").Logger.Error("the broker doesn't answer", "error", "none")
+		w.serverConfig("p1").Logger.Error("the subscription failed", "panic", "it breaks")
+		return w.run()
+	})
+	require.Len(t, result.Violations, 1)
+	require.Equal(t, "panics", result.Violations[0].Rule)
+	require.Equal(t, "the subscription failed: it breaks", result.Violations[0].Problem)
+}

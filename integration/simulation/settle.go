@@ -312,7 +312,7 @@ func (w *world) judge(begin time.Time) Result {
 	entries := withoutGhosts(w.recorder.Entries())
 	w.judgeSDK(entries)
 	result := Result{
-		Violations: append(w.violations, history.Check(entries, w.rules())...),
+		Violations: slices.Concat(w.panics.all(), w.violations, history.Check(entries, w.rules())),
 		History:    entries, Faults: w.faults.all(), Took: time.Since(begin),
 	}
 	for _, e := range entries {

@@ -54,6 +54,7 @@ type world struct {
 	vanish  context.CancelFunc
 
 	violations []history.Violation
+	panics     panics
 }
 
 // pending is something that is to be undone: when its time has come, or when
@@ -66,13 +67,11 @@ type pending struct {
 func newWorld(t *testing.T, plan Plan) *world {
 	recorder := &history.Recorder{}
 	w := &world{
-		t: t, plan: plan, log: slog.New(slog.DiscardHandler), recorder: recorder, tap: tap.New(recorder),
+		t: t, plan: plan, recorder: recorder, tap: tap.New(recorder),
 		network: newNetwork(), random: random(plan.Seed, "world"),
 		proxies: map[string]*proxy{}, producers: map[string]producer{}, consumers: map[string]consumer{},
 	}
-	if level := os.Getenv("SIMULATION_LOG"); level != "" {
-		w.log = newLogger(level)
-	}
+	w.log = slog.New(panicWatch{logHandler(os.Getenv("SIMULATION_LOG")), &w.panics})
 	w.over, w.heal = context.WithCancel(context.Background())
 	w.lasting, w.vanish = context.WithCancel(context.Background())
 	w.kafka = newKafkaCluster(w)
@@ -82,12 +81,16 @@ func newWorld(t *testing.T, plan Plan) *world {
 	return w
 }
 
-func newLogger(level string) *slog.Logger {
+// logHandler prints what is logged from a level on, and nothing if it is empty.
+func logHandler(level string) slog.Handler {
+	if level == "" {
+		return slog.DiscardHandler
+	}
 	var l slog.Level
 	if l.UnmarshalText([]byte(level)) != nil {
 		l = slog.LevelInfo
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
+	return slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l})
 }
 
 // random is a source of random numbers of its own for each part of a world, so that

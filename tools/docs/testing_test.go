@@ -14,23 +14,29 @@ import (
 const (
 	testingPage = "docs/testing.md"
 	histories   = "integration/history/testdata"
+	simulation  = "integration/simulation"
 	plans       = "integration/simulation/testdata"
 	mutantLists = "integration/simulation/mutants"
 )
 
 var (
 	testLike   = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`)
+	ownRule    = regexp.MustCompile(`(?:violate\(|Rule: )"([a-z-]+)"`)
 	mutantName = regexp.MustCompile(`(?m)^\t\tName: +"([a-z-]+)"`)
 )
 
-// The invariants are those that the checker has: each has a history that breaks it.
+// The invariants are those that the checker has, each of which has a history that
+// breaks it, and those that the simulation checks itself.
 func TestTestingNamesEveryInvariant(t *testing.T) {
-	rules := []string{"simulation-ends"} // reported by the simulation itself
+	var rules []string
 	files, _ := tree(t)
 	for _, file := range files {
-		if path.Dir(file) == histories {
+		switch {
+		case path.Dir(file) == histories:
 			rule, _, _ := strings.Cut(strings.TrimSuffix(path.Base(file), ".txt"), "_")
 			rules = append(rules, rule)
+		case path.Dir(file) == simulation && strings.HasSuffix(file, ".go") && !strings.HasSuffix(file, "_test.go"):
+			rules = append(rules, matches(ownRule, read(t, file))...)
 		}
 	}
 	slices.Sort(rules)
