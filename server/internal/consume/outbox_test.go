@@ -41,7 +41,7 @@ type sink struct {
 
 func (s *sink) Context() context.Context { return s.ctx }
 
-func (s *sink) Send(*messageproxyv1.ConsumeResponse) error {
+func (s *sink) SendMsg(any) error {
 	s.sent <- struct{}{}
 	return nil
 }

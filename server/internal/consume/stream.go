@@ -33,9 +33,8 @@ type client struct {
 	// written is closed when the writer returns.
 	written chan struct{}
 
-	frame      messageproxyv1.MessageBatch
-	frameBytes int
-	lastFrame  int // bytes of the one before
+	frame     wire.Batch
+	lastFrame int // bytes of the one before
 	// inTransport is what gRPC may have of frames: the one that is being sent, and the
 	// one before, which may wait for the client to read.
 	inTransport atomic.Int64
@@ -123,15 +122,13 @@ func (c *client) sendAll(items []coordinator.Effect) error {
 
 func (c *client) addToFrame(d coordinator.Deliver) error {
 	for len(d.Deliveries) > 0 {
-		n := c.fit(d.Deliveries)
-		part := &messageproxyv1.PartitionMessages{Topic: d.Partition.Topic, Partition: d.Partition.Partition}
-		if repaired := wire.AppendMessages(part, d.Deliveries[:n]); repaired > 0 {
+		n, repaired := c.frame.Add(d.Partition, d.Deliveries)
+		if repaired > 0 {
 			c.repairedKeys.Add(int64(repaired))
 			c.log.Debug("header keys that are not UTF-8 were repaired", "partition", d.Partition.String(), "count", repaired)
 		}
-		c.frame.Partitions = append(c.frame.Partitions, part)
 		d.Deliveries = d.Deliveries[n:]
-		if c.frameBytes >= wire.MaxFrameBytes {
+		if c.frame.IsFull() {
 			if err := c.flushFrame(); err != nil {
 				return err
 			}
@@ -140,35 +137,21 @@ func (c *client) addToFrame(d coordinator.Deliver) error {
 	return nil
 }
 
-// fit is how many of the messages go into the frame: at least one, even if it is
-// larger than a frame.
-func (c *client) fit(deliveries []coordinator.Delivery) int {
-	for i := range deliveries {
-		c.frameBytes += wire.MessageBytes(deliveries[i].Message)
-		if c.frameBytes >= wire.MaxFrameBytes {
-			return i + 1
-		}
-	}
-	return len(deliveries)
-}
-
 func (c *client) flushFrame() error {
-	if len(c.frame.Partitions) == 0 {
+	if c.frame.IsEmpty() {
 		return nil
 	}
-	c.inTransport.Store(int64(c.lastFrame + c.frameBytes))
+	bytes := c.frame.Bytes()
+	c.inTransport.Store(int64(c.lastFrame + bytes))
 	defer func() {
-		c.lastFrame = c.frameBytes
+		c.lastFrame = bytes
 		c.inTransport.Store(int64(c.lastFrame))
-		clear(c.frame.Partitions)
-		c.frame.Partitions, c.frameBytes = c.frame.Partitions[:0], 0
+		c.frame.Reset()
 	}()
 	if c.outbox.isEnded() {
 		return nil // what isn't sent goes to others
 	}
-	return c.send(&messageproxyv1.ConsumeResponse{
-		Response: &messageproxyv1.ConsumeResponse_Batch{Batch: &c.frame},
-	})
+	return c.stream.SendMsg(&c.frame)
 }
 
 // response translates everything but deliveries.

@@ -55,36 +55,23 @@ func benchRequest(bytes, headers int) *messageproxyv1.ProduceRequest {
 	return request
 }
 
-// BenchmarkDeliver makes a response of messages and encodes it, into a buffer that is
+// BenchmarkBatch makes a response of messages and encodes it, into a buffer that is
 // used again as that of gRPC is.
-func BenchmarkDeliver(b *testing.B) {
+func BenchmarkBatch(b *testing.B) {
 	forShapes(b, func(b *testing.B, bytes, headers int) {
 		deliveries := benchDeliveries(bytes, headers)
+		var batch Batch
 		var buffer []byte
 		for b.Loop() {
-			part := &messageproxyv1.PartitionMessages{Topic: "orders", Partition: 1}
-			AppendMessages(part, deliveries)
+			batch.Add(broker.TopicPartition{Topic: "orders", Partition: 1}, deliveries)
 			var err error
-			buffer, err = proto.MarshalOptions{}.MarshalAppend(buffer[:0], &messageproxyv1.ConsumeResponse{
-				Response: &messageproxyv1.ConsumeResponse_Batch{
-					Batch: &messageproxyv1.MessageBatch{Partitions: []*messageproxyv1.PartitionMessages{part}},
-				},
-			})
+			buffer, err = proto.MarshalOptions{}.MarshalAppend(buffer[:0], &batch)
 			if err != nil {
 				b.Fatal(err)
 			}
+			batch.Reset()
 		}
 		b.SetBytes(int64(len(buffer)))
-	})
-}
-
-// BenchmarkAppendMessages is the part of BenchmarkDeliver that is this package's own.
-func BenchmarkAppendMessages(b *testing.B) {
-	forShapes(b, func(b *testing.B, bytes, headers int) {
-		deliveries := benchDeliveries(bytes, headers)
-		for b.Loop() {
-			AppendMessages(&messageproxyv1.PartitionMessages{}, deliveries)
-		}
 	})
 }
 

@@ -4,7 +4,6 @@ import (
 	"math"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -41,72 +40,6 @@ func drawHeaders(t *rapid.T) []broker.Header {
 		headers = append(headers, broker.Header{Key: key, Value: drawBytes(t, "header value")})
 	}
 	return headers
-}
-
-// A message is on the client's side what it was in the broker: also whether key,
-// value and header values are absent or empty.
-func TestMessagesSurviveTheWire(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		var messages []broker.Message
-		var deliveries []Delivery
-		for i := range rapid.IntRange(0, 5).Draw(t, "messages") {
-			messages = append(messages, broker.Message{
-				ID: rapid.StringN(0, 40, 512).Draw(t, "id"), Position: uint64(i),
-				Key: drawBytes(t, "key"), Value: drawBytes(t, "value"), Headers: drawHeaders(t),
-				Timestamp: time.UnixMilli(rapid.Int64Range(0, MaxTimestampMs).Draw(t, "timestamp")),
-			})
-		}
-		for i := range messages {
-			deliveries = append(deliveries, Delivery{&messages[i], rapid.Uint32Range(1, 9).Draw(t, "attempt")})
-		}
-		sent := &messageproxyv1.PartitionMessages{Topic: "orders", Partition: 3}
-		repaired := AppendMessages(sent, deliveries)
-		got := throughTheWire(t, sent)
-
-		require.Len(t, got.GetMessages(), len(messages))
-		broken := 0
-		for i, m := range messages {
-			broken += requireSame(t, m, deliveries[i].Attempt, got.GetMessages()[i])
-			require.LessOrEqual(t, proto.Size(sent.GetMessages()[i]), MessageBytes(&m))
-		}
-		require.Equal(t, broken, repaired)
-	})
-}
-
-func throughTheWire(t *rapid.T, sent *messageproxyv1.PartitionMessages) *messageproxyv1.PartitionMessages {
-	bytes, err := proto.Marshal(sent)
-	require.NoError(t, err)
-	got := new(messageproxyv1.PartitionMessages)
-	require.NoError(t, proto.Unmarshal(bytes, got))
-	return got
-}
-
-// requireSame returns how many of m's header keys had to be repaired.
-func requireSame(t *rapid.T, m broker.Message, attempt uint32, got *messageproxyv1.Message) (repaired int) {
-	require.Equal(t, m.ID, got.GetId())
-	require.Equal(t, m.Key, got.Key)
-	require.Equal(t, m.Value, got.Value)
-	require.Equal(t, m.Timestamp.UnixMilli(), got.GetTimestampMs())
-	require.Equal(t, attempt, got.GetDeliveryAttempt())
-	require.Len(t, got.GetHeaders(), len(m.Headers))
-	for i, h := range m.Headers {
-		require.Equal(t, Text(h.Key), got.GetHeaders()[i].GetKey())
-		require.Equal(t, h.Value, got.GetHeaders()[i].Value)
-		if !utf8.ValidString(h.Key) {
-			repaired++
-		}
-	}
-	return repaired
-}
-
-func TestAppendMessagesKeepsWhatIsThere(t *testing.T) {
-	first, second := broker.Message{ID: "1"}, broker.Message{ID: "2"}
-	dst := new(messageproxyv1.PartitionMessages)
-	AppendMessages(dst, []Delivery{{&first, 1}})
-	AppendMessages(dst, []Delivery{{&second, 2}})
-	require.Len(t, dst.GetMessages(), 2)
-	assert.Equal(t, "1", dst.GetMessages()[0].GetId())
-	assert.Equal(t, "2", dst.GetMessages()[1].GetId())
 }
 
 func TestOutgoingKeepsEverything(t *testing.T) {
@@ -155,17 +88,4 @@ func TestOutgoingDoesNotCopyPayloads(t *testing.T) {
 	allocs := testing.AllocsPerRun(100, func() { Outgoing(&dst, src, nil) })
 	assert.Zero(t, allocs)
 	assert.Same(t, &src.Value[0], &dst.Value[0])
-}
-
-func TestAppendMessagesAllocatesPerBatch(t *testing.T) {
-	messages := make([]broker.Message, 100)
-	deliveries := make([]Delivery, len(messages))
-	for i := range messages {
-		messages[i] = broker.Message{ID: "id", Value: []byte("v"), Headers: []broker.Header{{Key: "a"}, {Key: "b"}}}
-		deliveries[i] = Delivery{&messages[i], 1}
-	}
-	allocs := testing.AllocsPerRun(20, func() {
-		AppendMessages(new(messageproxyv1.PartitionMessages), deliveries)
-	})
-	assert.LessOrEqual(t, allocs, 5.0, "four for all messages, and dst itself")
 }

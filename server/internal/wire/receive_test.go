@@ -30,6 +30,14 @@ func (s *codecStream) RecvMsg(m any) error {
 	return encoding.GetCodecV2("proto").Unmarshal(mem.BufferSlice{mem.SliceBuffer(next)}, m)
 }
 
+// encoded encodes a message with that codec.
+func encoded(t require.TestingT, m any) []byte {
+	data, err := encoding.GetCodecV2("proto").Marshal(m)
+	require.NoError(t, err)
+	defer data.Free()
+	return data.Materialize()
+}
+
 func TestReceiveTellsBadRequestsFromAnEndedStream(t *testing.T) {
 	sent := &messageproxyv1.ProduceRequest{Messages: []*messageproxyv1.OutgoingMessage{{Topic: "orders", Value: []byte{}}}}
 	good, err := proto.Marshal(sent)
