@@ -203,9 +203,9 @@ func (c *checker) goesSoon(i int, s *stream, sh *share, orEnds bool) bool {
 }
 
 // decided is the earliest time at which the server may have decided what its stream
-// records at entry i.
+// records at entry i: when a send has waited, all that has collected behind it follows.
 func (c *checker) decided(i int, s *stream) time.Time {
-	if w := s.waited; w.to > 0 && w.from >= 0 && s.lastSend < w.to && c.soon(w.to, i) {
+	if w := s.waited; w.to > 0 && w.from >= 0 && c.soon(w.to, i) {
 		return c.at(w.from)
 	}
 	return c.at(i)
