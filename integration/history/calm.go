@@ -19,7 +19,7 @@ type calm struct {
 	streams   map[string]*calmStream    // as servers see them
 	readings  map[*reading]*calmReading // of servers' streams alone
 	producers map[string]string         // the server of each stream
-	produced  map[calmMessage]time.Time // when
+	produced  map[calmMessage]time.Time // when, of those without a result
 	draining  map[string]bool
 }
 
@@ -192,6 +192,23 @@ func (x *calm) stepProduce(i int) {
 		x.draining[e.Server] = true
 	case Answered:
 		x.answered(i, e)
+		delete(x.produced, calmMessage{e.Stream, e.Sequence})
+	case ProduceEnded:
+		x.broke(i, e)
+	}
+}
+
+// broke: a server that fails leaves messages without a result.
+func (x *calm) broke(i int, e ProduceEnded) {
+	code, _, _ := strings.Cut(e.Why, ":")
+	if server := x.producers[e.Stream]; !e.Broken || code != "INTERNAL" || server == "" || x.draining[server] {
+		return
+	}
+	for m := range x.produced {
+		if m.stream == e.Stream {
+			x.violate(i, "failed-without-cause", fmt.Sprintf("stream %s was ended with messages that have no result, and nothing was wrong: %s", e.Stream, e.Why), i)
+			return
+		}
 	}
 }
 

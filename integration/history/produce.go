@@ -16,7 +16,7 @@ type producer struct {
 	// answers.
 	answered map[Partition]answer
 	whole    bool // it ended with every answer given
-	endedAt  int
+	endedAt  int  // or never
 }
 
 type sending struct {
@@ -34,7 +34,7 @@ type answer struct {
 func (c *checker) producerOf(name string) *producer {
 	s := c.producers[name]
 	if s == nil {
-		s = &producer{name: name, sent: make(map[uint64]*sending), answered: make(map[Partition]answer)}
+		s = &producer{name: name, endedAt: never, sent: make(map[uint64]*sending), answered: make(map[Partition]answer)}
 		c.producers[name] = s
 	}
 	return s
@@ -140,10 +140,7 @@ func (c *checker) finishStream(s *producer) {
 	for _, sequence := range s.order {
 		sent := s.sent[sequence]
 		if sent.answer == never {
-			if s.whole {
-				c.report(s.endedAt, "no-result", fmt.Sprintf("stream %s ended in good order without a result for %d (%q)", s.name, sequence, sent.token),
-					entry(sent.at), entry(s.endedAt))
-			}
+			c.unanswered(s, sequence, sent)
 			continue
 		}
 		e := c.entries[sent.answer].Event.(Answered)
@@ -164,6 +161,19 @@ func (c *checker) finishStream(s *producer) {
 				entry(earlier.at), entry(sent.at), entry(sent.answer))
 		}
 		last[p] = storedAt{position, sent.token, sent.at}
+	}
+}
+
+// unanswered: a message without a result is one of a stream that broke. On one that goes
+// on, the result has come when all has settled.
+func (c *checker) unanswered(s *producer, sequence uint64, sent *sending) {
+	switch {
+	case s.whole:
+		c.report(s.endedAt, "no-result", fmt.Sprintf("stream %s ended in good order without a result for %d (%q)", s.name, sequence, sent.token),
+			entry(sent.at), entry(s.endedAt))
+	case s.endedAt == never && c.rules.Settled && sent.at < c.healedAt:
+		c.report(len(c.entries)-1, "no-result", fmt.Sprintf("stream %s goes on, and has had no result for %d (%q)", s.name, sequence, sent.token),
+			entry(sent.at), entry(c.healedAt))
 	}
 }
 
