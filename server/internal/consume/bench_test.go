@@ -168,12 +168,12 @@ func (p *benchPath) requests(b *testing.B, each int) (encoded [][]byte) {
 // ack has the loop take these ACKs a turn each, and goes on to the next positions.
 func (p *benchPath) ack(b *testing.B, requests [][]byte) {
 	for _, p.stream.request = range requests {
-		request := &messageproxyv1.ConsumeRequest{}
-		if err := wire.Receive(p.stream, request); err != nil {
+		ids, _, err := wire.ReceiveAcks(p.stream)
+		if err != nil {
 			b.Fatal(err)
 		}
 		p.client.takeCredit()
-		p.turn(acked{p.sub.resolve(p.client, request.GetAck().GetMessageIds()), p.client})
+		p.turn(acked{p.sub.resolve(p.client, ids), p.client})
 	}
 	p.broker.consumer.base += benchEach
 }

@@ -22,27 +22,24 @@ func (sub *subscription) read(c *client) {
 	}()
 	left := false
 	for {
-		request := &messageproxyv1.ConsumeRequest{}
-		if err := wire.Receive(c.stream, request); err != nil {
+		ids, request, err := wire.ReceiveAcks(c.stream)
+		if err != nil {
 			if broken, ok := errors.AsType[*wire.DecodeError](err); ok {
 				sub.reject(c, undecodable(broken))
 			}
 			return
 		}
-		switch r := request.GetRequest().(type) {
-		case *messageproxyv1.ConsumeRequest_Ack:
+		switch {
+		case request == nil:
 			c.takeCredit()
-			sub.post(acked{sub.resolve(c, r.Ack.GetMessageIds()), c})
-			continue
-		case *messageproxyv1.ConsumeRequest_Leave:
-			if !left {
-				left = true
-				sub.post(coordinator.Leave{Client: c.id})
-				continue
-			}
+			sub.post(acked{sub.resolve(c, ids), c})
+		case request.GetLeave() != nil && !left:
+			left = true
+			sub.post(coordinator.Leave{Client: c.id})
+		default:
+			sub.reject(c, outOfPlace(request))
+			return
 		}
-		sub.reject(c, outOfPlace(request))
-		return
 	}
 }
 

@@ -1,6 +1,8 @@
 package coordinator
 
 import (
+	"strings"
+
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
 	"github.com/messageproxy/messageproxy/broker"
 	"github.com/messageproxy/messageproxy/server/internal/wire"
@@ -97,7 +99,7 @@ func (n NotHeld) Recipient() ClientID { return n.Client }
 func (n *NotHeld) add(id string) {
 	n.Count++
 	if len(n.IDs) < maxErrorIDs && len(id) <= maxIDLength {
-		n.IDs = append(n.IDs, id)
+		n.IDs = append(n.IDs, strings.Clone(id)) // it is cut from its request
 	}
 }
 

@@ -115,9 +115,9 @@ func BenchmarkReceiveAcks(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(data)))
 	for b.Loop() {
-		f := frame{request: &messageproxyv1.ConsumeRequest{}}
-		if err := f.Unmarshal(data); err != nil || f.err != nil {
-			b.Fatal(err, f.err)
+		var r acksOrOther
+		if err := r.Unmarshal(data); err != nil || r.err != nil {
+			b.Fatal(err, r.err)
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchFrame, "ns/message")

@@ -90,6 +90,7 @@ func FuzzReceive(f *testing.F) {
 			require.True(t, proto.Equal(&want, &got))
 			require.NoError(t, countParts(data), "what can be decoded has parts to count")
 		}
+		requireSameRequest(t, data)
 		_, _, err = ReceivePieces(stream)
 		if err != nil {
 			require.ErrorAs(t, err, new(*DecodeError))
