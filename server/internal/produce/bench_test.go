@@ -74,7 +74,7 @@ func BenchmarkPath(b *testing.B) {
 			client := newBenchStream(b)
 			st := newStream(NewService(&benchProducer{}, Config{}), client)
 			defer st.stopTimer()
-			var batch []*messageproxyv1.ProduceResult
+			var batch []*wire.Result
 			b.ReportAllocs()
 			for b.Loop() {
 				for range window / frame {

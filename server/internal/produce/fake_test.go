@@ -127,6 +127,18 @@ func (s *fakeStream) RecvMsg(into any) error {
 	}
 }
 
+func (s *fakeStream) SendMsg(m any) error {
+	bytes, err := proto.Marshal(m.(proto.Message))
+	if err != nil {
+		return err
+	}
+	response := &messageproxyv1.ProduceResponse{}
+	if err := proto.Unmarshal(bytes, response); err != nil {
+		return err
+	}
+	return s.Send(response)
+}
+
 func (s *fakeStream) Send(response *messageproxyv1.ProduceResponse) error {
 	s.mu.Lock()
 	blocked := s.blocked

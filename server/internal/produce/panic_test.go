@@ -79,11 +79,11 @@ func (s *panickingServerStream) RecvMsg(m any) error {
 	return s.Stream.RecvMsg(m)
 }
 
-func (s *panickingServerStream) Send(r *messageproxyv1.ProduceResponse) error {
-	if s.send && r.GetTerminalError() == nil {
+func (s *panickingServerStream) SendMsg(m any) error {
+	if s.send {
 		panic("a bug in sending")
 	}
-	return s.Stream.Send(r)
+	return s.Stream.SendMsg(m)
 }
 
 // A panic while a request is read ends its stream, and nothing else.

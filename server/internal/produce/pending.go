@@ -34,9 +34,7 @@ type pending struct {
 	// earlier and later are its neighbours in stream.unanswered.
 	earlier, later *pending
 
-	result  messageproxyv1.ProduceResult
-	stored  messageproxyv1.ProduceResult_Receipt
-	receipt messageproxyv1.MessageReceipt
+	result wire.Result
 }
 
 // done is the producer's callback. It doesn't block: the stream's lock is never
@@ -78,16 +76,12 @@ func (p *pending) conclude(receipt broker.MessageReceipt, err error) {
 var errPanic = errors.New("it failed in a way that nobody expected; the server's log says how")
 
 func (p *pending) succeed(receipt broker.MessageReceipt) {
-	p.receipt.MessageId = wire.Text(receipt.ID)
-	p.receipt.Partition = receipt.Partition
-	p.receipt.TimestampMs = receipt.Timestamp.UnixMilli()
-	p.stored.Receipt = &p.receipt
-	p.result.Outcome = &p.stored
+	p.result.MessageID = wire.Text(receipt.ID)
+	p.result.Partition = receipt.Partition
+	p.result.TimestampMs = receipt.Timestamp.UnixMilli()
 }
 
-func (p *pending) fail(e *messageproxyv1.Error) {
-	p.result.Outcome = &messageproxyv1.ProduceResult_Error{Error: e}
-}
+func (p *pending) fail(e *messageproxyv1.Error) { p.result.Err = e }
 
 // refuse makes the result of a message that the producer doesn't get.
 func (p *pending) refuse(e *messageproxyv1.Error) {

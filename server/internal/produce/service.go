@@ -13,6 +13,7 @@ import (
 
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
 	"github.com/messageproxy/messageproxy/broker"
+	"github.com/messageproxy/messageproxy/server/internal/wire"
 )
 
 // Stream is the server's end of a Produce stream.
@@ -225,8 +226,8 @@ type counters struct {
 	stored, failed, unknown atomic.Int64
 }
 
-func (c *counters) count(r *messageproxyv1.ProduceResult) {
-	switch e := r.GetError(); {
+func (c *counters) count(r *wire.Result) {
+	switch e := r.Err; {
 	case e == nil:
 		c.stored.Add(1)
 	case e.GetCode() == messageproxyv1.ErrorCode_ERROR_CODE_UNKNOWN_OUTCOME:

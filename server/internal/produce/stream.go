@@ -35,7 +35,7 @@ type stream struct {
 	// unanswered are the messages that the producer has, without a result.
 	unanswered pendingList
 	// results are made and not yet taken by the writer.
-	results []*messageproxyv1.ProduceResult
+	results []*wire.Result
 	// sending is how many results the writer has taken and not yet sent.
 	sending int
 	// timer runs expire, if armed, at the oldest unanswered message's deadline.

@@ -13,7 +13,7 @@ import (
 func (s *stream) write() error {
 	defer s.stopTimer()
 	ctx := s.client.Context()
-	var batch []*messageproxyv1.ProduceResult
+	var batch []*wire.Result
 	for {
 		select {
 		case <-s.wake:
@@ -40,7 +40,7 @@ func (s *stream) write() error {
 
 // take returns the results that have gathered, in exchange for a batch that has
 // been sent, and whether they are the stream's last.
-func (s *stream) take(spare []*messageproxyv1.ProduceResult) (batch []*messageproxyv1.ProduceResult, last bool) {
+func (s *stream) take(spare []*wire.Result) (batch []*wire.Result, last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	batch, s.results = s.results, spare[:0]
@@ -52,12 +52,11 @@ func (s *stream) take(spare []*messageproxyv1.ProduceResult) (batch []*messagepr
 
 // send sends results, in as many frames as they need. Send has marshalled a frame
 // when it returns, so that the frame and the batch can be used again.
-func (s *stream) send(batch []*messageproxyv1.ProduceResult) error {
-	var frame messageproxyv1.ProduceResponse
+func (s *stream) send(batch []*wire.Result) error {
+	var frame wire.Results
 	for len(batch) > 0 {
-		n := frameLength(batch)
-		frame.Results = batch[:n]
-		if err := s.client.Send(&frame); err != nil {
+		n := frame.Fill(batch)
+		if err := s.client.SendMsg(&frame); err != nil {
 			return err
 		}
 		s.sent(n)
@@ -72,28 +71,6 @@ func (s *stream) sent(n int) {
 	s.sending -= n
 	s.outstanding -= n
 	s.changed.Signal()
-}
-
-// frameLength is how many of the results go into one frame, at least one.
-func frameLength(results []*messageproxyv1.ProduceResult) int {
-	bytes := 0
-	for i, r := range results {
-		bytes += resultBytes(r)
-		if bytes > wire.MaxFrameBytes && i > 0 {
-			return i
-		}
-	}
-	return len(results)
-}
-
-// resultBytes is at most so many bytes too high, and never too low: the numbers
-// of a result fit in resultOverhead.
-func resultBytes(r *messageproxyv1.ProduceResult) int {
-	const resultOverhead = 48
-	if e := r.GetError(); e != nil {
-		return resultOverhead + len(e.GetMessage())
-	}
-	return resultOverhead + len(r.GetReceipt().GetMessageId())
 }
 
 // abandon drops the results, those to come too, and waits until the reader has
