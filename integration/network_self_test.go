@@ -116,6 +116,35 @@ func TestConnectionThatLostBytesBreaksWhenTheNetworkHeals(t *testing.T) {
 	require.NotErrorIs(t, err, os.ErrDeadlineExceeded)
 }
 
+// A network that heals between its decision to swallow something and the note that it
+// did must break the connection, as it breaks those that it knows of. Otherwise the
+// two sides go on with a hole between them.
+func TestConnectionThatLosesBytesWhileTheNetworkHealsBreaks(t *testing.T) {
+	n, conn := echo(t)
+	_, err := exchange(t, conn, "hello", patience)
+	require.NoError(t, err)
+	n.disturb(weather{swallowed: true}, weather{})
+	lossy := n.only(t)
+	require.True(t, lossy.await(upstream, chunk{}).swallowed)
+	n.heal()
+	require.False(t, lossy.lose(upstream))
+	_, err = receive(t, conn, 1, patience)
+	require.Error(t, err)
+	require.NotErrorIs(t, err, os.ErrDeadlineExceeded)
+}
+
+// only returns the network's only connection.
+func (n *network) only(t *testing.T) *connection {
+	t.Helper()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	require.Len(t, n.conns, 1)
+	for c := range n.conns {
+		return c
+	}
+	return nil
+}
+
 func TestConnectionBreaksAfterSoManyBytes(t *testing.T) {
 	n, conn := echo(t)
 	n.disturb(weather{breaks: 6}, weather{})

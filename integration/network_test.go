@@ -3,10 +3,13 @@ package integration_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -191,6 +194,22 @@ type connection struct {
 	later  time.Duration // how much later everything arrives
 	broken bool
 	closed chan struct{} // when it is broken
+
+	read, handedOn [2]atomic.Int64 // bytes, of each direction
+}
+
+// String says what the network does, and what it has not handed on.
+func (n *network) String() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var b strings.Builder
+	fmt.Fprintf(&b, "up %+v, down %+v", n.weather[upstream], n.weather[downstream])
+	for c := range n.conns {
+		fmt.Fprintf(&b, "\n  %v: %d of %d bytes up, %d of %d down, later by %v, lossy %t, broken %t", c.ends[0].RemoteAddr(),
+			c.handedOn[upstream].Load(), c.read[upstream].Load(), c.handedOn[downstream].Load(), c.read[downstream].Load(),
+			c.later, c.lossy, c.broken)
+	}
+	return b.String()
 }
 
 // reset breaks the connection, both ways and for both sides.
@@ -228,7 +247,7 @@ func (c *connection) carry(d direction, from, to *net.TCPConn) {
 	chunks := make(chan chunk, underWay)
 	go func() {
 		defer close(chunks)
-		c.read(from, chunks)
+		c.receive(d, from, chunks)
 	}()
 	passed, alive := 0, true
 	for next := range chunks {
@@ -237,13 +256,14 @@ func (c *connection) carry(d direction, from, to *net.TCPConn) {
 	_ = to.CloseWrite() // fails if it is broken
 }
 
-func (c *connection) read(from io.Reader, chunks chan<- chunk) {
+func (c *connection) receive(d direction, from io.Reader, chunks chan<- chunk) {
 	buffer := make([]byte, 16<<10)
 	for {
 		count, err := from.Read(buffer)
 		if err != nil {
 			return
 		}
+		c.read[d].Add(int64(count))
 		select {
 		case chunks <- chunk{bytes.Clone(buffer[:count]), time.Now(), 2*rand.Float64() - 1}:
 		case <-c.closed:
@@ -257,10 +277,7 @@ func (c *connection) read(from io.Reader, chunks chan<- chunk) {
 func (c *connection) deliver(d direction, next chunk, to io.Writer, passed *int) bool {
 	w := c.await(d, next)
 	if w.swallowed {
-		c.n.mu.Lock()
-		defer c.n.mu.Unlock()
-		c.lossy = true
-		return !c.broken
+		return c.lose(d)
 	}
 	rest := next.bytes
 	for len(rest) > 0 {
@@ -278,10 +295,24 @@ func (c *connection) deliver(d direction, next chunk, to io.Writer, passed *int)
 		if _, err := to.Write(piece); err != nil {
 			return false
 		}
+		c.handedOn[d].Add(int64(len(piece)))
 		rest = rest[len(piece):]
 		w, _, _ = c.look(d)
 	}
 	return true
+}
+
+// lose notes that the connection has lost something. If the network has healed since
+// it swallowed that, the connection breaks now: nobody else would break it, and its
+// two sides would go on without what is missing. It returns false when it is broken.
+func (c *connection) lose(d direction) bool {
+	c.n.mu.Lock()
+	defer c.n.mu.Unlock()
+	c.lossy = true
+	if !c.n.weather[d].swallowed {
+		c.reset()
+	}
+	return !c.broken
 }
 
 // await waits until a chunk may arrive, and returns the weather.
