@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
@@ -13,11 +15,12 @@ import (
 )
 
 // hold subscribes at a server without the SDK, and ACKs nothing of what comes, a few
-// messages at most.
+// messages at most. It stays with a server that is silent for as long as a test waits.
 func (c *chaos) hold(addr string) *rawConsumer {
 	c.t.Helper()
 	name := c.name("holder")
-	return subscribeWith(c.t, c.raw(name, addr), &messageproxyv1.SubscribeRequest{
+	stay := grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Minute})
+	return subscribeWith(c.t, rawClient(c.t, c.target(addr), append(c.dialOptions(name, addr), stay)...), &messageproxyv1.SubscribeRequest{
 		Subscription: c.subscription, Topics: []string{c.topic}, ClientName: name,
 		MaxUnackedMessages: new(uint32(3)), AckTimeout: durationpb.New(5 * time.Minute),
 	})

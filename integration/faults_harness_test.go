@@ -64,6 +64,8 @@ type chaos struct {
 	flow         *flow
 	servers      map[string]string // names, by address
 	producers    []producer
+	shares       *shares
+	networks     []namedNetwork
 	names        map[string]int // how many clients bear a name
 	checked      bool
 	seen         counts // when it is settled
@@ -75,17 +77,19 @@ type producer interface{ finish() }
 
 func startChaos(t *testing.T, brokers []string, partitions int32) *chaos {
 	t.Helper()
+	requireLoadEverywhere(t, partitions)
 	a, recorder := newAdmin(t, brokers), new(history.Recorder)
 	c := &chaos{
 		t: t, admin: a, topic: a.createTopic(partitions), subscription: unique(t, "sub"),
 		clients: newNetwork(t), history: recorder, tap: tap.New(recorder),
-		flow: newFlow(), servers: make(map[string]string), names: make(map[string]int),
+		flow: newFlow(), shares: newShares(), servers: make(map[string]string), names: make(map[string]int),
 		silence: 4 * time.Second,
 		rules: history.Rules{
 			AckTimeout: chaosAckTimeout, PartitionWindow: 1000, Overshoot: chaosOvershoot,
 			Slack: 2 * time.Second, Settled: true,
 		},
 	}
+	c.networks = []namedNetwork{{"clients", c.clients}}
 	c.incarnation = c.topic
 	c.watchPositions()
 	t.Cleanup(func() {
@@ -146,6 +150,7 @@ type chaosProxy struct {
 func (c *chaos) startProxy(name string, change func(*proxyConfig)) chaosProxy {
 	c.t.Helper()
 	brokers := newNetwork(c.t)
+	c.networks = append(c.networks, namedNetwork{name + " and Kafka", brokers})
 	p := startProxy(c.t, c.admin.brokers, func(cfg *proxyConfig) {
 		cfg.kafka.ClientOptions = append(cfg.kafka.ClientOptions, kgo.Dialer(brokers.dial))
 		cfg.kafka.CommitInterval = chaosCommitInterval
@@ -188,13 +193,17 @@ func (c *chaos) addClients(addr string, sdk bool) *network {
 	others := c.clients
 	defer func() { c.clients = others }()
 	c.clients = newNetwork(c.t)
+	kind := "raw"
 	if sdk {
+		kind = "sdk"
 		c.produce(addr)
 		c.consume(addr)
 	} else {
 		c.produceRaw(addr)
 		c.consumeRaw(addr)
 	}
+	name := fmt.Sprintf("%s clients %d", kind, c.names[kind+"-consumer"])
+	c.networks = append(c.networks, namedNetwork{name, c.clients})
 	return c.clients
 }
 
@@ -233,7 +242,9 @@ func (c *chaos) consume(addr string) *worker {
 		return nil
 	})
 	c.flow.join(c.flow.handled, name)
-	return consume(c.t, c.connect(name, addr), c.subscription, []string{c.topic}, handler)
+	w := consume(c.t, c.connect(name, addr), c.subscription, []string{c.topic}, handler)
+	c.shares.ask(name, w)
+	return w
 }
 
 // last lets what is broken last. There is no signal to wait for: the fault is that
@@ -248,16 +259,23 @@ func (c *chaos) last(d time.Duration) {
 // awaitFlow waits until messages are stored and handled as ever.
 func (c *chaos) awaitFlow() {
 	c.t.Helper()
-	c.flow.await(c.t, settles, "messages to get through", func(stored, handled map[string]int) bool {
+	c.awaitThrough("messages to get through", func(stored, handled map[string]int) bool {
 		return sum(stored) >= 200 && sum(handled) >= 200
 	})
+}
+
+// awaitThrough waits until enough has got through since now, or says where things stand.
+func (c *chaos) awaitThrough(what string, enough func(stored, handled map[string]int) bool) {
+	c.t.Helper()
+	since := time.Now()
+	c.flow.await(c.t, settles, enough, func() string { return what + c.report(since) })
 }
 
 // awaitEverybody waits until every single client's messages are stored, and every
 // consumer handles some. There must be enough partitions for all.
 func (c *chaos) awaitEverybody() {
 	c.t.Helper()
-	c.flow.await(c.t, settles, "messages to get through to everybody", func(stored, handled map[string]int) bool {
+	c.awaitThrough("messages to get through to everybody", func(stored, handled map[string]int) bool {
 		return least(stored) >= 20 && least(handled) >= 20
 	})
 }

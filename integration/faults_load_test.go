@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
-	"github.com/messageproxy/messageproxy/integration/history/tap"
 	messageproxy "github.com/messageproxy/messageproxy/sdk/go"
 )
 
@@ -50,7 +48,7 @@ func (f *flow) now() (stored, handled map[string]int, changed <-chan struct{}) {
 }
 
 // await waits until enough has got through since now.
-func (f *flow) await(t *testing.T, within time.Duration, what string, enough func(stored, handled map[string]int) bool) {
+func (f *flow) await(t *testing.T, within time.Duration, enough func(stored, handled map[string]int) bool, what func() string) {
 	t.Helper()
 	storedBefore, handledBefore, _ := f.now()
 	var stored, handled map[string]int
@@ -59,7 +57,7 @@ func (f *flow) await(t *testing.T, within time.Duration, what string, enough fun
 		subtract(stored, storedBefore)
 		subtract(handled, handledBefore)
 		return enough(stored, handled), changed
-	}, func() string { return fmt.Sprintf("for %s: stored %v, handled %v", what, stored, handled) })
+	}, func() string { return fmt.Sprintf("stored %v, handled %v, for %s", stored, handled, what()) })
 }
 
 func subtract(from, what map[string]int) {
@@ -72,17 +70,8 @@ func least(of map[string]int) int {
 	return slices.Min(slices.Collect(maps.Values(of)))
 }
 
-var lastToken atomic.Int64
-
-// newToken returns what tells a message from all others.
-func newToken() string { return fmt.Sprintf("m%d", lastToken.Add(1)) }
-
-const (
-	chaosKeys     = 30
-	smallestValue = 100
-	// chaosPace is how often each producer sends something.
-	chaosPace = 50 * time.Millisecond
-)
+// chaosPace is how often each producer sends something.
+const chaosPace = 50 * time.Millisecond
 
 // sdkProducer produces with the SDK until it is told to finish.
 type sdkProducer struct {
@@ -133,23 +122,6 @@ func (p *sdkProducer) send(token string) {
 	p.client.ProduceAsync(p.c.t.Context(), &messageproxy.Message{
 		Topic: p.c.topic, Key: chaosKey(), Value: chaosValue(token),
 	}, func(_ messageproxy.Receipt, err error) { p.answered(token, err) })
-}
-
-// chaosKey is nil now and then, so that messages of both kinds flow.
-func chaosKey() []byte {
-	i := rand.IntN(chaosKeys)
-	if i == 0 {
-		return nil
-	}
-	return fmt.Appendf(nil, "key-%d", i)
-}
-
-// chaosValue is a few hundred bytes, and now and then what fills several packets.
-func chaosValue(token string) []byte {
-	if rand.IntN(200) == 0 {
-		return tap.Value(token, 20<<10)
-	}
-	return tap.Value(token, smallestValue+rand.IntN(300))
 }
 
 func (p *sdkProducer) answered(token string, err error) {
@@ -334,6 +306,7 @@ func (c *chaos) consumeStream(ctx context.Context, client messageproxyv1.Message
 			if err != nil {
 				return
 			}
+			c.shares.tell(name, response)
 			for _, p := range response.GetBatch().GetPartitions() {
 				for _, m := range p.GetMessages() {
 					ids <- m.GetId()

@@ -26,7 +26,7 @@ type rawConsumer struct {
 	withdrawn  []*messageproxyv1.Withdrawn
 	troubles   []*messageproxyv1.Error
 	terminal   *messageproxyv1.Error
-	ended      bool
+	ended      error // nil until it has
 	changed    chan struct{}
 }
 
@@ -59,7 +59,7 @@ func (c *rawConsumer) read() {
 		r, err := c.stream.Recv()
 		c.mu.Lock()
 		if err != nil {
-			c.ended = true
+			c.ended = err
 		} else {
 			c.note(r)
 		}
@@ -102,7 +102,15 @@ func (c *rawConsumer) await(within time.Duration, what string, condition func() 
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		return condition(), c.changed
-	}, func() string { return fmt.Sprintf("%s; received %d", what, len(c.received())) })
+	}, func() string { return fmt.Sprintf("%s; %v", what, c) })
+}
+
+// String says what has come of the stream.
+func (c *rawConsumer) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return fmt.Sprintf("received %d; assignment %v; withdrawn %v; notices %v; troubles %v; ended: %v, terminal error %v",
+		len(c.messages), c.assignment, c.withdrawn, c.noticed, c.troubles, c.ended, c.terminal)
 }
 
 // awaitMessages waits for n messages in all and returns the ids of all that came.
@@ -119,7 +127,7 @@ func (c *rawConsumer) awaitAssigned(within time.Duration, n int) {
 
 func (c *rawConsumer) awaitEnd(within time.Duration) *messageproxyv1.Error {
 	c.t.Helper()
-	c.await(within, "the end", func() bool { return c.ended })
+	c.await(within, "the end", func() bool { return c.ended != nil })
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.terminal
