@@ -31,6 +31,9 @@ var ErrNotControlled = errors.New("this Kafka was there before (" + EnvBrokers +
 type Options struct {
 	// Settings are added to Kafka's server.properties, over those of this package.
 	Settings map[string]string
+	// PeakSpeed has Kafka run as fast as it can under load, as in production, instead
+	// of being there soon with little memory.
+	PeakSpeed bool
 }
 
 // Kafka is a Kafka cluster of one broker. Brokers may be called concurrently with

@@ -152,12 +152,12 @@ func run(ctx context.Context, image kafkaimage.Image, address string, opts Optio
 			config.PortBindings = network.PortMap{network.MustParsePort(kafkaPort): {binding}}
 		}),
 		testcontainers.WithLabels(map[string]string{ownerLabel: strconv.Itoa(os.Getpid())}),
-		testcontainers.WithEnv(environment(address, opts.Settings)),
+		testcontainers.WithEnv(environment(address, opts)),
 	)
 }
 
-// environment turns settings into the variables that the image reads.
-func environment(address string, settings map[string]string) map[string]string {
+// environment turns options into the variables that the image reads.
+func environment(address string, opts Options) map[string]string {
 	all := map[string]string{
 		"node.id":                        "1",
 		"process.roles":                  "broker,controller",
@@ -185,11 +185,15 @@ func environment(address string, settings map[string]string) map[string]string {
 
 		"message.max.bytes": strconv.Itoa(32 << 20),
 	}
-	maps.Copy(all, settings)
+	maps.Copy(all, opts.Settings)
 	env := map[string]string{
 		"KAFKA_HEAP_OPTS": "-Xms256m -Xmx512m",
 		// Quick to start, at the price of a peak speed that tests don't need.
 		"KAFKA_JVM_PERFORMANCE_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+	}
+	if opts.PeakSpeed {
+		env["KAFKA_HEAP_OPTS"] = "-Xms1g -Xmx1g" // Kafka's own default
+		env["KAFKA_JVM_PERFORMANCE_OPTS"] = "-server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35"
 	}
 	names := strings.NewReplacer("-", "___", "_", "__", ".", "_")
 	for name, value := range all {
