@@ -1,0 +1,196 @@
+// Package suite measures what the proxy costs: it starts everything, lets what is to be
+// compared take turns, checks that no message is missing, and reports.
+package suite
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/messageproxy/messageproxy/tools/bench/load"
+	"github.com/messageproxy/messageproxy/tools/bench/process"
+	"github.com/messageproxy/messageproxy/tools/bench/report"
+	"github.com/messageproxy/messageproxy/tools/bench/role"
+)
+
+const (
+	// Frame is how many messages the clients of the generated stubs send at once.
+	Frame = 100
+	// Window is how many messages are outstanding or unACKed: the proxy's default.
+	Window = 1000
+
+	loadTimeout = 5 * time.Minute
+	proxyModule = "github.com/messageproxy/messageproxy/server/cmd/messageproxy"
+)
+
+// Options say what to measure, and with what.
+type Options struct {
+	// Kafka is Embedded, Container, or the addresses of one that is there.
+	Kafka string
+	// Root is the repository's folder.
+	Root string
+	// Rounds is how often each measurement is made.
+	Rounds int
+	// Scale is by how much the numbers of messages, of streams and of partitions, and
+	// the durations, differ from the full ones.
+	Scale float64
+	// Full measures every combination, not only those that targets are about.
+	Full bool
+	// Only has names of sections to measure; without any, all are.
+	Only []string
+	// Progress gets a line for each step.
+	Progress func(line string)
+}
+
+// Bench is a running benchmark.
+type Bench struct {
+	options  Options
+	kafka    *kafka
+	binaries string // a folder with the programs that were built for it
+	topics   int    // how many were made, for their names
+}
+
+// sections are what can be measured, in the order in which it is.
+var sections = []struct {
+	name    string
+	measure func(*Bench, context.Context, *report.Report) error
+}{
+	{"produce", (*Bench).measureProduce},
+	{"consume", (*Bench).measureConsume},
+}
+
+// SectionNames are the names for Options.Only.
+func SectionNames() []string {
+	var names []string
+	for _, section := range sections {
+		names = append(names, section.name)
+	}
+	return names
+}
+
+// Run measures. An error means that something went wrong, not that something is slow.
+func Run(ctx context.Context, options Options) (_ *report.Report, err error) {
+	chosen, err := choose(options.Only)
+	if err != nil {
+		return nil, err
+	}
+	binaries, err := os.MkdirTemp("", "messageproxy-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(binaries)) }()
+	b := &Bench{options: options, binaries: binaries}
+	b.progress("building the proxy")
+	if err := build(ctx, filepath.Join(options.Root, "tools"), b.proxyProgram(), proxyModule); err != nil {
+		return nil, err
+	}
+	b.progress("starting Kafka: %s", options.Kafka)
+	if b.kafka, err = startKafka(ctx, options.Kafka, options.Root, binaries); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, b.kafka.stop()) }()
+	result := report.New(ctx, options.Root, b.kafka.kind, options.Rounds, options.Scale)
+	for _, section := range chosen {
+		if err := section.measure(b, ctx, result); err != nil {
+			return nil, fmt.Errorf("%s: %w", section.name, err)
+		}
+	}
+	result.Finish()
+	return result, nil
+}
+
+type section = struct {
+	name    string
+	measure func(*Bench, context.Context, *report.Report) error
+}
+
+func choose(only []string) ([]section, error) {
+	if len(only) == 0 {
+		return sections, nil
+	}
+	var chosen []section
+	for _, name := range only {
+		found := false
+		for _, s := range sections {
+			if s.name == name {
+				chosen, found = append(chosen, s), true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("there is no section %q: there are %s", name, strings.Join(SectionNames(), ", "))
+		}
+	}
+	return chosen, nil
+}
+
+func build(ctx context.Context, module, to, target string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", to, target)
+	cmd.Dir = module
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", target, err, output)
+	}
+	return nil
+}
+
+func (b *Bench) progress(format string, args ...any) {
+	b.options.Progress(fmt.Sprintf(format, args...))
+}
+
+func (b *Bench) proxyProgram() string { return filepath.Join(b.binaries, "messageproxy") }
+
+// startProxy starts the proxy with its defaults. Nothing of this process's
+// environment configures it.
+func (b *Bench) startProxy(ctx context.Context) (*process.Server, error) {
+	cmd := exec.CommandContext(ctx, b.proxyProgram(), "serve", "--log-format=json", "--log-level=info",
+		"--listen=127.0.0.1:0", "--kafka-brokers="+strings.Join(b.kafka.brokers, ","))
+	for _, variable := range os.Environ() {
+		if !strings.HasPrefix(variable, "MESSAGEPROXY_") {
+			cmd.Env = append(cmd.Env, variable)
+		}
+	}
+	return process.StartServer(ctx, cmd, loggedAddress)
+}
+
+// loggedAddress finds where the proxy listens in a line of its log.
+func loggedAddress(line string) (string, bool) {
+	var record struct{ Msg, Addr string }
+	if json.Unmarshal([]byte(line), &record) != nil || record.Msg != "listening" {
+		return "", false
+	}
+	return record.Addr, true
+}
+
+// load runs a load, on a server or without one, and looks whether the server is there
+// afterwards.
+func (b *Bench) load(ctx context.Context, spec load.Spec, server *process.Server) (load.Result, error) {
+	spec.Kafka = b.kafka.brokers
+	spec.Timeout = loadTimeout
+	spec.Processes = map[string]int{}
+	if b.kafka.pid != 0 {
+		spec.Processes[report.Kafka] = b.kafka.pid
+	}
+	if server != nil {
+		spec.Target = server.Address
+		spec.Processes[report.Server] = server.PID()
+	}
+	result, err := role.Load(ctx, spec)
+	if server != nil {
+		err = errors.Join(err, server.Check())
+	}
+	return result, err
+}
+
+// scaled is a number of messages of this run.
+func (b *Bench) scaled(n int64) int64 { return max(int64(float64(n)*b.options.Scale), 1) }
+
+// newTopic names a topic that no other run has.
+func (b *Bench) newTopic() string {
+	b.topics++
+	return fmt.Sprintf("bench-%d-%d", os.Getpid(), b.topics)
+}

@@ -1,0 +1,195 @@
+package suite
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/messageproxy/messageproxy/tools/bench/process"
+	"github.com/messageproxy/messageproxy/tools/bench/role"
+)
+
+// The kinds of Kafka that can be asked for by name; anything else is an address.
+const (
+	Embedded  = "embedded"
+	Container = "container"
+)
+
+// embeddedPartitionBytes is far more than a measurement puts into a partition.
+const embeddedPartitionBytes = 8 << 30
+
+// kafka is the Kafka that everything is measured with.
+type kafka struct {
+	brokers []string
+	kind    string
+	pid     int             // 0 if it can't be known
+	server  *process.Server // nil for one that was there before
+	client  *kgo.Client
+	admin   *kadm.Client
+}
+
+func startKafka(ctx context.Context, kind, root, binaries string) (*kafka, error) {
+	k := &kafka{kind: kind}
+	var err error
+	switch kind {
+	case Embedded:
+		k.server, err = role.StartKafka(ctx, role.KafkaOptions{PartitionBytes: embeddedPartitionBytes})
+	case Container:
+		k.server, err = startContainer(ctx, root, binaries)
+	default:
+		k.brokers = strings.Split(kind, ",")
+		k.kind = "given"
+	}
+	if err != nil {
+		return nil, err
+	}
+	if k.server != nil {
+		k.brokers = strings.Split(k.server.Address, ",")
+	}
+	if k.client, err = kgo.NewClient(kgo.SeedBrokers(k.brokers...)); err != nil {
+		return nil, errors.Join(err, k.stop())
+	}
+	k.admin = kadm.NewClient(k.client)
+	if err := k.client.Ping(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("Kafka at %s can't be reached: %w", strings.Join(k.brokers, ","), err), k.stop())
+	}
+	k.pid = k.findProcess()
+	return k, nil
+}
+
+func startContainer(ctx context.Context, root, binaries string) (*process.Server, error) {
+	program := filepath.Join(binaries, "kafka")
+	if err := build(ctx, filepath.Join(root, "integration"), program, "./kafkacontainer/cmd"); err != nil {
+		return nil, err
+	}
+	return process.StartServer(ctx, exec.CommandContext(ctx, program, "-peak-speed"), role.Address)
+}
+
+// findProcess returns the process of a Kafka of this run. One in a container is
+// recognized by the address that it was told to advertise; where the container's
+// processes can't be seen it is 0.
+func (k *kafka) findProcess() int {
+	switch k.kind {
+	case Embedded:
+		return k.server.PID()
+	case Container:
+		advertised := []byte("KAFKA_ADVERTISED_LISTENERS=PLAINTEXT://" + k.brokers[0] + "\x00")
+		environments, _ := filepath.Glob("/proc/[0-9]*/environ") // fails for bad patterns only
+		for _, name := range environments {
+			environment, err := os.ReadFile(name)
+			if err != nil || !bytes.Contains(environment, advertised) {
+				continue
+			}
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+			if err == nil && isJava(pid) {
+				return pid
+			}
+		}
+	}
+	return 0
+}
+
+func isJava(pid int) bool {
+	command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	program, _, _ := bytes.Cut(command, []byte{0})
+	return err == nil && filepath.Base(string(program)) == "java"
+}
+
+func (k *kafka) stop() error {
+	if k.client != nil {
+		k.client.Close()
+	}
+	if k.server == nil {
+		return nil
+	}
+	return k.server.Stop()
+}
+
+func (k *kafka) createTopic(ctx context.Context, name string, partitions int) error {
+	_, err := k.admin.CreateTopic(ctx, int32(partitions), -1, nil, name)
+	if err != nil {
+		return fmt.Errorf("create topic %s: %w", name, err)
+	}
+	return k.awaitTopic(ctx, name, partitions)
+}
+
+// awaitTopic waits until Kafka's metadata show the whole topic with its leaders:
+// creating it is not done when the request is answered.
+func (k *kafka) awaitTopic(ctx context.Context, name string, partitions int) error {
+	return poll(ctx, time.Minute, "topic "+name+" to be there", func() (bool, error) {
+		topics, err := k.admin.ListTopics(ctx, name)
+		if err != nil {
+			return false, err
+		}
+		ready := 0
+		for _, partition := range topics[name].Partitions {
+			if partition.Err == nil && partition.Leader >= 0 {
+				ready++
+			}
+		}
+		return ready == partitions, nil
+	})
+}
+
+func (k *kafka) deleteTopic(ctx context.Context, name string) error {
+	_, err := k.admin.DeleteTopic(ctx, name)
+	if err != nil {
+		return fmt.Errorf("delete topic %s: %w", name, err)
+	}
+	return nil
+}
+
+// stored is how many messages a topic has.
+func (k *kafka) stored(ctx context.Context, topic string) (int64, error) {
+	ends, err := k.admin.ListEndOffsets(ctx, topic)
+	if err = errors.Join(err, ends.Error()); err != nil {
+		return 0, err
+	}
+	var sum int64
+	ends.Each(func(end kadm.ListedOffset) { sum += end.Offset })
+	return sum, nil
+}
+
+// committed is how many messages of a topic a group has committed.
+func (k *kafka) committed(ctx context.Context, group, topic string) (int64, error) {
+	offsets, err := k.admin.FetchOffsets(ctx, group)
+	if err != nil {
+		return 0, err
+	}
+	var sum int64
+	for _, offset := range offsets[topic] {
+		if offset.Err != nil {
+			return 0, offset.Err
+		}
+		sum += max(offset.At, 0)
+	}
+	return sum, nil
+}
+
+// poll asks until the answer is yes.
+func poll(ctx context.Context, timeout time.Duration, what string, ask func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		if yes, err := ask(); yes || err != nil {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waited %v in vain for %s", timeout, what)
+		}
+	}
+}

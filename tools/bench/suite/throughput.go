@@ -1,0 +1,238 @@
+package suite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/messageproxy/messageproxy/tools/bench/bare"
+	"github.com/messageproxy/messageproxy/tools/bench/load"
+	"github.com/messageproxy/messageproxy/tools/bench/process"
+	"github.com/messageproxy/messageproxy/tools/bench/report"
+)
+
+// servers are what a variant's clients connect to.
+type servers int
+
+const (
+	onlyKafka servers = iota
+	bareServer
+	proxyServer
+)
+
+// variant is one of the ways that are compared with each other.
+type variant struct {
+	name        string
+	kind        load.Kind
+	server      servers
+	outstanding int
+	times       int64 // how many times the usual number of messages it measures
+}
+
+var (
+	produceVariants = []variant{
+		{report.DirectUnlimited, load.DirectProduce, onlyKafka, 0, 1},
+		{report.Direct, load.DirectProduce, onlyKafka, Window, 1},
+		{report.Bare, load.StreamProduce, bareServer, Window, 1},
+		{report.Stubs, load.StreamProduce, proxyServer, Window, 1},
+		{report.SDK, load.SDKProduce, proxyServer, Window, 1},
+	}
+	consumeVariants = []variant{
+		{report.Direct, load.DirectConsume, onlyKafka, 0, 2},
+		{report.Bare, load.StreamConsume, bareServer, Window, 1},
+		{report.Stubs, load.StreamConsume, proxyServer, Window, 1},
+		{report.SDK, load.SDKConsume, proxyServer, Window, 1},
+	}
+)
+
+// shape is what a comparison is about.
+type shape struct{ valueBytes, partitions, clients int }
+
+// The shapes that targets are about.
+var (
+	single = []shape{{100, 8, 1}, {1024, 8, 1}}
+	many   = []shape{{100, 64, 8}, {100, 64, 64}}
+)
+
+// shapes are those of this run.
+func (b *Bench) shapes() []shape {
+	all := append(append([]shape(nil), single...), many...)
+	if !b.options.Full {
+		return all
+	}
+	known := map[shape]bool{}
+	for _, s := range all {
+		known[s] = true
+	}
+	for _, size := range []int{100, 1024} {
+		for _, partitions := range []int{1, 8, 64} {
+			for _, clients := range []int{1, 8, 64} {
+				if s := (shape{size, partitions, clients}); !known[s] {
+					all = append(all, s)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// messages is how many messages of a size make a measurement of seconds.
+func (b *Bench) messages(valueBytes int) int64 {
+	if valueBytes <= 100 {
+		return b.scaled(1_500_000)
+	}
+	return b.scaled(500_000)
+}
+
+// warmup is how many messages come before those.
+func warmup(messages int64) int64 { return messages / 5 }
+
+func (b *Bench) measureProduce(ctx context.Context, r *report.Report) error {
+	for _, s := range b.shapes() {
+		t, err := b.compare(ctx, report.Produce, s, produceVariants, func(v variant) (load.Result, error) {
+			return b.produce(ctx, s, v)
+		})
+		if err != nil {
+			return err
+		}
+		r.Throughput = append(r.Throughput, t)
+	}
+	return nil
+}
+
+// compare lets the variants take turns, each round beginning with another.
+func (b *Bench) compare(ctx context.Context, path string, s shape, variants []variant, measure func(variant) (load.Result, error)) (report.Throughput, error) {
+	t := report.Throughput{Path: path, ValueBytes: s.valueBytes, Partitions: s.partitions, Clients: s.clients}
+	results := make([][]load.Result, len(variants))
+	for round := range b.options.Rounds {
+		for turn := range variants {
+			i := (round + turn) % len(variants)
+			result, err := measure(variants[i])
+			if err != nil {
+				return t, fmt.Errorf("%s, %s: %w", t.Name(), variants[i].name, err)
+			}
+			b.progress("%-44s %-24s round %d of %d: %8.0f messages/s", t.Name(), variants[i].name, round+1, b.options.Rounds, result.Rate())
+			results[i] = append(results[i], result)
+		}
+	}
+	for i, v := range variants {
+		t.Add(v.name, results[i])
+	}
+	t.Compare()
+	return t, ctx.Err()
+}
+
+// produce measures one variant once, on a topic and a server of its own.
+func (b *Bench) produce(ctx context.Context, s shape, v variant) (load.Result, error) {
+	messages := b.messages(s.valueBytes) * v.times
+	spec := load.Spec{
+		Kind: v.kind, Topic: b.newTopic(), Partitions: s.partitions, Clients: s.clients, ValueBytes: s.valueBytes,
+		Warmup: warmup(messages), Messages: messages, Outstanding: v.outstanding, Frame: Frame,
+	}
+	if v.server == bareServer {
+		return b.onServer(ctx, v.server, spec)
+	}
+	if err := b.kafka.createTopic(ctx, spec.Topic, spec.Partitions); err != nil {
+		return load.Result{}, err
+	}
+	result, err := b.onServer(ctx, v.server, spec)
+	if err != nil {
+		return result, err
+	}
+	stored, err := b.kafka.stored(ctx, spec.Topic)
+	if err == nil && stored != result.Done {
+		err = fmt.Errorf("%d messages were produced, and Kafka has %d", result.Done, stored)
+	}
+	return result, errors.Join(err, b.kafka.deleteTopic(ctx, spec.Topic))
+}
+
+// onServer runs a load on a fresh server.
+func (b *Bench) onServer(ctx context.Context, which servers, spec load.Spec) (load.Result, error) {
+	var server *process.Server
+	var err error
+	switch which {
+	case bareServer:
+		server, err = startBare(ctx, spec.ValueBytes)
+	case proxyServer:
+		server, err = b.startProxy(ctx)
+	case onlyKafka:
+		return b.load(ctx, spec, nil)
+	}
+	if err != nil {
+		return load.Result{}, err
+	}
+	result, err := b.load(ctx, spec, server)
+	return result, errors.Join(err, server.Stop())
+}
+
+func (b *Bench) measureConsume(ctx context.Context, r *report.Report) error {
+	topics := map[shape]string{} // filled ones, by size and partitions
+	for _, s := range b.shapes() {
+		of := shape{valueBytes: s.valueBytes, partitions: s.partitions}
+		if topics[of] == "" {
+			topic, err := b.fill(ctx, of)
+			if err != nil {
+				return err
+			}
+			topics[of] = topic
+		}
+		t, err := b.compare(ctx, report.Consume, s, consumeVariants, func(v variant) (load.Result, error) {
+			return b.consume(ctx, s, v, topics[of])
+		})
+		if err != nil {
+			return err
+		}
+		r.Throughput = append(r.Throughput, t)
+	}
+	var errs []error
+	for _, topic := range topics {
+		errs = append(errs, b.kafka.deleteTopic(ctx, topic))
+	}
+	return errors.Join(errs...)
+}
+
+// fill makes a topic with more messages than any variant measures: Kafka's client
+// reads ahead, and is to do so when the measurement ends as when it began.
+func (b *Bench) fill(ctx context.Context, s shape) (string, error) {
+	var most int64
+	for _, v := range consumeVariants {
+		most = max(most, b.messages(s.valueBytes)*v.times)
+	}
+	topic := b.newTopic()
+	if err := b.kafka.createTopic(ctx, topic, s.partitions); err != nil {
+		return "", err
+	}
+	result, err := b.load(ctx, load.Spec{
+		Kind: load.Fill, Topic: topic, Partitions: s.partitions, ValueBytes: s.valueBytes,
+		Clients: 1, Messages: most + warmup(most) + most*3/10,
+	}, nil)
+	b.progress("filled a topic with %d messages of %d B", result.Done, s.valueBytes)
+	return topic, err
+}
+
+// consume measures one variant once, with a subscription and a server of its own.
+func (b *Bench) consume(ctx context.Context, s shape, v variant, topic string) (load.Result, error) {
+	messages := b.messages(s.valueBytes) * v.times
+	spec := load.Spec{
+		Kind: v.kind, Topic: topic, Subscription: b.newTopic(), Partitions: s.partitions, Clients: s.clients,
+		ValueBytes: s.valueBytes, Warmup: warmup(messages), Messages: messages,
+	}
+	if v.server == bareServer {
+		spec.Partitions = bare.PartitionsPerStream * s.clients
+		return b.onServer(ctx, v.server, spec)
+	}
+	result, err := b.onServer(ctx, v.server, spec)
+	if err != nil {
+		return result, err
+	}
+	var committed int64
+	err = poll(ctx, 20*time.Second, "all ACKs to be committed", func() (bool, error) {
+		committed, err = b.kafka.committed(ctx, spec.Subscription, topic)
+		return committed == result.Done, err
+	})
+	if err != nil {
+		err = fmt.Errorf("%d messages were ACKed and %d committed: %w", result.Done, committed, err)
+	}
+	return result, err
+}
