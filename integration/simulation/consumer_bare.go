@@ -183,6 +183,7 @@ func (s *bareStream) awaitHearing(ctx context.Context) bool {
 		if manner, _ := s.consumer.get(); manner != Deaf || s.consumer.halfDone.Load() {
 			return true
 		}
+		s.consumer.world.faults.add("bare client "+string(Deaf), 1)
 		if !sleep(ctx, time.Second) {
 			return false
 		}
@@ -247,6 +248,9 @@ func (s *bareStream) ack(ctx context.Context) {
 // ackSome reports whether the stream can still be written to.
 func (s *bareStream) ackSome(manner Manner) bool {
 	ids := s.held.take(manner, s.consumer.random)
+	if len(ids) > 0 || manner == Stuck && s.held.count() > 0 {
+		s.consumer.world.faults.add("bare client "+string(manner), 1)
+	}
 	if manner == Foreign {
 		ids = s.mix(ids)
 	}

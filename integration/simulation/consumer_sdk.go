@@ -103,7 +103,9 @@ var errHandler = errors.New("the handler fails, as the plan has it")
 // handle treats a message in the client's manner.
 func (c *sdkConsumer) handle(ctx context.Context, m *messageproxy.Message) error {
 	c.world.seen.add(m.ID)
-	switch manner, delay := c.get(); manner {
+	manner, delay := c.get()
+	c.world.faults.add("SDK client "+string(manner), 1)
+	switch manner {
 	case Slow, Shuffled, Giant:
 		if !sleep(ctx, delay) {
 			return ctx.Err()

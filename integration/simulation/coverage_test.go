@@ -3,19 +3,21 @@
 package simulation
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
 	"github.com/messageproxy/messageproxy/integration/history"
+	"github.com/messageproxy/messageproxy/server"
 )
 
 // What really took place in a simulation is counted by the world, where it does
 // something, and here, from the history, where several things have to come
 // together: a revoke is nothing special, a revoke while messages are in flight is.
 
-// coverage counts what took place, by kind.
-func coverage(result Result) map[string]int {
-	c := newCoverageCounter()
+// coverage counts what took place in a plan, by kind.
+func coverage(plan Plan, result Result) map[string]int {
+	c := newCoverageCounter(cmp.Or(plan.Settings.PartitionWindow, server.DefaultConfig().Consume.PartitionWindow))
 	for kind, n := range result.Faults {
 		c.seen[kind] += n
 		if words := strings.Fields(kind); words[0] == "requests" {
@@ -30,11 +32,13 @@ func coverage(result Result) map[string]int {
 
 // coverageCounter goes through a history once, from the servers' side.
 type coverageCounter struct {
+	window   int // of a partition
 	seen     map[string]int
 	streams  map[string]*streamState
 	draining map[string]bool              // servers
 	fetched  map[fetchKey]int64           // the last position, by server, subscription and partition
-	owned    map[fetchKey]bool            // had before, and lost
+	owned    map[fetchKey]bool            // had before, and lost; true: when its window was full
+	clients  map[string]bool              // by the names that they give themselves
 	reached  map[readKey]int64            // the highest position delivered
 	holders  map[fetchKey]string          // the last stream that got messages
 	unstored map[string]int               // messages without result, by produce stream
@@ -46,6 +50,7 @@ type streamState struct {
 	window               int
 	held                 []string // ids, in the order of their delivery
 	partitions           map[string]history.Partition
+	leaving              map[history.Partition]bool // it was told that they will go
 }
 
 type fetchKey struct {
@@ -58,8 +63,9 @@ type readKey struct {
 	partition    history.Partition
 }
 
-func newCoverageCounter() *coverageCounter {
+func newCoverageCounter(window int) *coverageCounter {
 	return &coverageCounter{
+		window: window, clients: map[string]bool{},
 		seen: map[string]int{}, streams: map[string]*streamState{}, draining: map[string]bool{},
 		fetched: map[fetchKey]int64{}, owned: map[fetchKey]bool{}, reached: map[readKey]int64{}, holders: map[fetchKey]string{},
 		unstored: map[string]int{}, pending: map[fetchKey]map[string]bool{},
@@ -70,9 +76,7 @@ func (c *coverageCounter) step(event history.Event) {
 	switch e := event.(type) {
 	case history.Subscribed:
 		if e.Side == history.Server {
-			c.streams[e.Stream] = &streamState{
-				server: e.Server, subscription: e.Subscription, window: e.Window, partitions: map[string]history.Partition{},
-			}
+			c.subscribed(e)
 		}
 	case history.Delivered:
 		if s := c.streams[e.Stream]; e.Side == history.Server && s != nil {
@@ -95,7 +99,9 @@ func (c *coverageCounter) step(event history.Event) {
 	case history.ExpiryTold:
 		c.seen["clients told of expired messages"]++
 	case history.DrainTold:
-		c.seen["drain waits for ACKs"]++
+		if s := c.streams[e.Stream]; e.Side == history.Server && s != nil && len(s.held) > 0 {
+			c.seen["drain waits for ACKs"]++
+		}
 	case history.Sent:
 		c.seen["server waits for a client that doesn't read"]++
 	case history.Handled:
@@ -105,6 +111,17 @@ func (c *coverageCounter) step(event history.Event) {
 	default:
 		c.stepServer(event)
 	}
+}
+
+func (c *coverageCounter) subscribed(e history.Subscribed) {
+	c.streams[e.Stream] = &streamState{
+		server: e.Server, subscription: e.Subscription, window: e.Window,
+		partitions: map[string]history.Partition{}, leaving: map[history.Partition]bool{},
+	}
+	if c.clients[e.Client] {
+		c.seen["client connects again"]++
+	}
+	c.clients[e.Client] = true
 }
 
 func (c *coverageCounter) delivered(s *streamState, e history.Delivered) {
@@ -149,16 +166,22 @@ func (c *coverageCounter) acked(s *streamState, ids []string) {
 }
 
 func (c *coverageCounter) withdrawn(s *streamState, e history.Withdrawn) {
-	inFlight := false
+	announced, unannounced := false, false
 	for _, id := range s.held {
-		inFlight = inFlight || slices.Contains(e.Partitions, s.partitions[id])
+		if p := s.partitions[id]; slices.Contains(e.Partitions, p) {
+			announced, unannounced = announced || s.leaving[p], unannounced || !s.leaving[p]
+		}
 	}
 	switch {
-	case !inFlight:
-	case e.TimeLeft > 0:
+	case e.TimeLeft > 0 && unannounced:
 		c.seen["revoke with messages in flight"]++
-	default:
+	case e.TimeLeft == 0 && announced:
+		c.seen["revoke whose time is up"]++
+	case e.TimeLeft == 0 && unannounced:
 		c.seen["partition lost with messages in flight"]++
+	}
+	for _, p := range e.Partitions {
+		s.leaving[p] = e.TimeLeft > 0
 	}
 	if e.TimeLeft > 0 {
 		return
@@ -218,14 +241,17 @@ func (c *coverageCounter) stepServer(event history.Event) {
 }
 
 func (c *coverageCounter) gained(key fetchKey) {
-	if c.owned[key] {
+	if full, ok := c.owned[key]; ok {
 		c.seen["partition regained"]++
+		if full {
+			c.seen["partition regained that was paused"]++
+		}
 	}
 	c.pending[key] = map[string]bool{}
 }
 
 func (c *coverageCounter) lost(key fetchKey) {
-	c.owned[key] = true
+	c.owned[key] = len(c.pending[key]) >= c.window
 	delete(c.fetched, key)
 	delete(c.holders, key)
 	if len(c.pending[key]) > 0 {
@@ -263,12 +289,19 @@ func kindsOfFaults() []string {
 		"client goes with messages in flight", "client thrown out", "client window full", "clients told of expired messages",
 		"drain waits for ACKs", "drain with messages in flight", "gap between messages", "handler fails",
 		"kill with messages in flight", "messages of a topic created again", "partition goes to another client",
-		"partition goes with messages outstanding", "partition lost with messages in flight", "partition regained",
-		"redelivery", "revoke with messages in flight", "server waits for a client that doesn't read",
+		"client connects again", "partition goes with messages outstanding", "partition lost with messages in flight",
+		"partition regained", "partition regained that was paused",
+		"redelivery", "revoke with messages in flight", "revoke whose time is up", "server waits for a client that doesn't read",
 		"stream of a producer breaks with messages unanswered",
 
 		"add-partitions", "compact", "drain", "expire", "freeze", "kick", "kill", "move-coordinators", "move-leader", "recreate",
 		"transact abort=false", "transact abort=true",
+	}
+	for _, manner := range []Manner{Fast, Slow, Stuck, Shuffled, AllButOne, Giant, Foreign, Deaf} {
+		kinds = append(kinds, "bare client "+string(manner))
+	}
+	for _, manner := range []Manner{Fast, Slow, Stuck, Stubborn, Failing} {
+		kinds = append(kinds, "SDK client "+string(manner))
 	}
 	for _, end := range []EndOfProducer{HalfClose, Cancel, StopReading} {
 		kinds = append(kinds, "producer "+string(end))

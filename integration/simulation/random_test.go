@@ -68,7 +68,9 @@ func TestShrinkLeavesWhatMatters(t *testing.T) {
 func TestCoverageOfWhatComesTogether(t *testing.T) {
 	p, other := history.Partition{Topic: "orders"}, history.Partition{Topic: "orders", Number: 1}
 	message := func(id string, position int64) history.Message { return history.Message{ID: id, Position: position} }
-	join := history.Subscribed{Side: history.Server, Stream: "c/1", Server: "p1", Subscription: "billing", Window: 2}
+	join := history.Subscribed{Side: history.Server, Stream: "c/1", Server: "p1", Subscription: "billing", Window: 2, Client: "c"}
+	end := history.ConsumeEnded{Side: history.Server, Stream: "c/1"}
+	drainTold := history.DrainTold{Side: history.Server, Stream: "c/1"}
 	deliver := func(stream string, messages ...history.Message) history.Event {
 		return history.Delivered{Side: history.Server, Stream: stream, Partition: p, Messages: messages}
 	}
@@ -90,6 +92,8 @@ func TestCoverageOfWhatComesTogether(t *testing.T) {
 		{"revoke with messages in flight", []history.Event{join, deliver("c/1", a), revoke(p, time.Second)}, []history.Event{join, deliver("c/1", a), ack("a"), revoke(p, time.Second)}},
 		{"revoke with messages in flight", []history.Event{join, deliver("c/1", a), revoke(p, time.Second)}, []history.Event{join, deliver("c/1", a), revoke(other, time.Second)}},
 		{"partition lost with messages in flight", []history.Event{join, deliver("c/1", a), revoke(p, 0)}, []history.Event{join, deliver("c/1", a), revoke(p, time.Second)}},
+		{"partition lost with messages in flight", []history.Event{join, deliver("c/1", a), revoke(p, 0)}, []history.Event{join, deliver("c/1", a), revoke(p, time.Second), revoke(p, 0)}},
+		{"revoke whose time is up", []history.Event{join, deliver("c/1", a), revoke(p, time.Second), revoke(p, 0)}, []history.Event{join, deliver("c/1", a), revoke(p, time.Second), ack("a"), revoke(p, 0)}},
 		{"ACK out of order", []history.Event{join, deliver("c/1", a, b), ack("b")}, []history.Event{join, deliver("c/1", a, b), ack("a", "b")}},
 		{"client window full", []history.Event{join, deliver("c/1", a, b)}, []history.Event{join, deliver("c/1", a)}},
 		{"redelivery", []history.Event{join, deliver("c/1", a), deliver("c/1", a)}, []history.Event{join, deliver("c/1", a), deliver("c/1", b)}},
@@ -97,6 +101,9 @@ func TestCoverageOfWhatComesTogether(t *testing.T) {
 		{"kill with messages in flight", []history.Event{join, deliver("c/1", a), history.Stopped{Server: "p1"}}, []history.Event{join, deliver("c/1", a), history.Draining{Server: "p1"}, history.Stopped{Server: "p1"}}},
 		{"drain with messages in flight", []history.Event{join, deliver("c/1", a), history.Draining{Server: "p1"}}, []history.Event{join, deliver("c/1", a), history.Draining{Server: "p2"}}},
 		{"partition regained", []history.Event{gained, lost, gained}, []history.Event{gained, lost}},
+		{"partition regained that was paused", []history.Event{gained, fetch(a, b), lost, gained}, []history.Event{gained, fetch(a), lost, gained}},
+		{"client connects again", []history.Event{join, end, join}, []history.Event{join, end}},
+		{"drain waits for ACKs", []history.Event{join, deliver("c/1", a), drainTold}, []history.Event{join, deliver("c/1", a), ack("a"), drainTold}},
 		{"partition goes with messages outstanding", []history.Event{join, gained, fetch(a), lost}, []history.Event{join, gained, fetch(a), deliver("c/1", a), ack("a"), lost}},
 		{"gap between messages", []history.Event{gained, fetch(a), fetch(message("d", 4))}, []history.Event{gained, fetch(a), fetch(b)}},
 		{"messages of a topic created again", []history.Event{join, history.Delivered{Side: history.Server, Stream: "c/1", Partition: history.Partition{Topic: "orders#2"}, Messages: []history.Message{a}}}, []history.Event{join, deliver("c/1", a)}},
@@ -113,5 +120,5 @@ func countIn(events []history.Event) map[string]int {
 	for _, e := range events {
 		result.History = append(result.History, history.Entry{Event: e})
 	}
-	return coverage(result)
+	return coverage(Plan{Settings: Settings{PartitionWindow: 2}}, result)
 }

@@ -53,7 +53,7 @@ func runScript(t *testing.T, plan Plan, seen map[string]int) {
 	if os.Getenv("SIMULATION_HISTORY") != "" {
 		Print(os.Stderr, result.History)
 	}
-	for kind, n := range coverage(result) {
+	for kind, n := range coverage(plan, result) {
 		seen[kind] += n
 	}
 	assert.Positive(t, result.Messages)

@@ -95,7 +95,7 @@ func (r *runner) carryOut(t *testing.T, number, worker int) {
 	}
 	defer r.announce(worker, plan)()
 	result := runGuarded(t, plan)
-	seen := coverage(result)
+	seen := coverage(plan, result)
 	r.mu.Lock()
 	r.report.add(result, seen)
 	r.mu.Unlock()
