@@ -17,8 +17,8 @@ var produceMutants = []Mutant{
 			},
 			{
 				produce + "reader.go",
-				"\t\theaders = wire.Outgoing(&p.message, m, headers)\n",
-				"\t\theaders = wire.Outgoing(&p.message, m, headers)\n\t\tp.message.Context = s.client.Context()\n",
+				"\t\tp.message = m.ForBroker()\n",
+				"\t\tp.message = m.ForBroker()\n\t\tp.message.Context = s.client.Context()\n",
 			},
 			{
 				kafka + "producer.go",

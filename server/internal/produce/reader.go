@@ -76,7 +76,7 @@ func (s *stream) endReading(err error) {
 // feed gives the messages of a request to the producer, or their errors to the
 // writer, piece by piece as the window allows. It returns what is left when the
 // patience with a client that doesn't read its results is over.
-func (s *stream) feed(messages []*messageproxyv1.OutgoingMessage, patience time.Duration) (left []*messageproxyv1.OutgoingMessage) {
+func (s *stream) feed(messages []wire.Outgoing, patience time.Duration) (left []wire.Outgoing) {
 	for len(messages) > 0 {
 		n := s.waitForRoom(len(messages), patience)
 		if n == 0 {
@@ -124,7 +124,7 @@ func (s *stream) waitForRoom(n int, patience time.Duration) int {
 
 // feedChunk feeds messages that have their room in the window. Those that don't
 // get their bytes by deadline fail.
-func (s *stream) feedChunk(messages []*messageproxyv1.OutgoingMessage, deadline time.Time) {
+func (s *stream) feedChunk(messages []wire.Outgoing, deadline time.Time) {
 	chunk, valid, bytes := s.prepare(messages)
 	if s.service.budget.tryAcquire(valid, bytes) {
 		s.hand(chunk)
@@ -175,37 +175,22 @@ func (s *stream) noBytes(err error) *messageproxyv1.Error {
 
 // prepare makes pending messages, those with a problem with their result, and
 // says how many of them are valid and how many bytes those take.
-func (s *stream) prepare(messages []*messageproxyv1.OutgoingMessage) (chunk []pending, valid int, bytes int64) {
+func (s *stream) prepare(messages []wire.Outgoing) (chunk []pending, valid int, bytes int64) {
 	chunk = make([]pending, len(messages))
-	headers := headerSlab(messages)
-	for i, m := range messages {
-		p := &chunk[i]
+	for i := range messages {
+		m, p := &messages[i], &chunk[i]
 		p.stream = s
-		p.result.Sequence = m.GetSequence()
+		p.result.Sequence = m.Sequence
 		if e := s.service.cfg.problem(m); e != nil {
 			p.refuse(e)
 			continue
 		}
-		headers = wire.Outgoing(&p.message, m, headers)
-		p.bytes = s.service.budget.clip(int64(p.message.Size() + messageOverhead + headerOverhead*len(m.GetHeaders())))
+		p.message = m.ForBroker()
+		p.bytes = s.service.budget.clip(int64(m.Size() + messageOverhead + headerOverhead*len(m.Headers)))
 		bytes += p.bytes
 		valid++
 	}
 	return chunk, valid, bytes
-}
-
-// headerSlab has space for the headers of those messages that can be valid.
-func headerSlab(messages []*messageproxyv1.OutgoingMessage) []broker.Header {
-	n := 0
-	for _, m := range messages {
-		if count := len(m.GetHeaders()); count <= maxHeaders {
-			n += count
-		}
-	}
-	if n == 0 {
-		return nil
-	}
-	return make([]broker.Header, n)
 }
 
 // hand gives messages, which have their bytes, to the producer, and those that

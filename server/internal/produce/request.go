@@ -68,8 +68,8 @@ func (s *stream) processLarge(request wire.ProducePieces, bytes int64) (refused 
 			}
 			why = s.notRead()
 		}
-		for _, m := range messages {
-			refused = append(refused, m.GetSequence())
+		for i := range messages {
+			refused = append(refused, messages[i].Sequence)
 		}
 	}
 	return refused, why

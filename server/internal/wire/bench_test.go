@@ -84,16 +84,14 @@ func BenchmarkReceivePieces(b *testing.B) {
 		}
 		b.SetBytes(int64(len(data)))
 		outgoing := make([]broker.OutgoingMessage, benchFrame)
-		slab := make([]broker.Header, benchFrame*headers)
 		for b.Loop() {
 			var p pieces
 			if err := p.Unmarshal(data); err != nil || p.err != nil {
 				b.Fatal(err, p.err)
 			}
 			for messages := range p.all {
-				rest := slab
-				for i, m := range messages {
-					rest = Outgoing(&outgoing[i], m, rest)
+				for i := range messages {
+					outgoing[i] = messages[i].ForBroker()
 				}
 			}
 		}

@@ -8,9 +8,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
-
-	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
 )
 
 // What two bytes of a request say, an empty message or header or id, takes a
@@ -28,7 +25,7 @@ const (
 var errTooManyParts = fmt.Errorf("it has more than %d parts in one: send several requests", maxParts)
 
 // ProducePieces are the messages of a request, in order. It can be ranged over once.
-type ProducePieces = iter.Seq[[]*messageproxyv1.OutgoingMessage]
+type ProducePieces = iter.Seq[[]Outgoing]
 
 // ReceivePieces is Receive for a ProduceRequest, which may have any number of
 // messages: those of a large one are decoded when their turn comes, some thousands
@@ -47,7 +44,7 @@ func ReceivePieces(stream grpc.ServerStream) (all ProducePieces, bytes int, err 
 
 // pieces is a message to grpc-go's codec, as frame is.
 type pieces struct {
-	first []*messageproxyv1.OutgoingMessage // the whole request, if it has few parts
+	first []Outgoing // the whole request, if it has few parts
 	rest  [][]byte
 	bytes int
 	err   error
@@ -74,13 +71,7 @@ func (p *pieces) Unmarshal(data []byte) error {
 	return nil
 }
 
-func decodeMessages(data []byte) ([]*messageproxyv1.OutgoingMessage, error) {
-	var request messageproxyv1.ProduceRequest
-	err := proto.Unmarshal(data, &request)
-	return request.GetMessages(), err
-}
-
-func (p *pieces) all(yield func([]*messageproxyv1.OutgoingMessage) bool) {
+func (p *pieces) all(yield func([]Outgoing) bool) {
 	if p.rest == nil {
 		yield(p.first)
 		return

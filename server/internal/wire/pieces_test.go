@@ -40,16 +40,12 @@ func TestLargeRequestsComeInPieces(t *testing.T) {
 			}
 			received, _, err := ReceivePieces(&codecStream{frames: [][]byte{marshal(t, sent)}})
 			require.NoError(t, err)
-			got := &messageproxyv1.ProduceRequest{}
+			var got []Outgoing
 			for messages := range received {
 				require.LessOrEqual(t, len(messages), pieceParts)
-				got.Messages = append(got.Messages, messages...)
+				got = append(got, messages...)
 			}
-			require.Len(t, got.Messages, len(sent.Messages))
-			for i, m := range got.Messages {
-				require.Equal(t, uint64(i+1), m.GetSequence())
-			}
-			require.Equal(t, proto.Size(sent), proto.Size(got))
+			requireSameOutgoing(t, sent.GetMessages(), got)
 		})
 	}
 }
