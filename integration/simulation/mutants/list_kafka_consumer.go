@@ -75,7 +75,7 @@ var kafkaConsumerMutants = []Mutant{
 		Edits: []Edit{
 			{
 				kafka + "consumer_close.go",
-				"\terr := c.flush(ctx, ps)\n",
+				"\terr := c.lastFlush(ctx, ps)\n",
 				"\terr := ctx.Err()\n",
 			},
 			noCommitOnRevoke, // leaving the group revokes, too
