@@ -19,7 +19,8 @@ type Check struct {
 	// Root is the repository's.
 	Root string
 	// Plans is how many plans a mutant has at most to get through, Timeout how long
-	// they may take. Those of rare faults have four times as much.
+	// they may take. Those of rare faults have four times as much, and the proxy as it
+	// is four times as long.
 	Plans   int
 	Timeout time.Duration
 	// Told is called with each verdict, in the order of the mutants.
@@ -110,7 +111,10 @@ const HuntEnv = "SIMULATION_HUNT"
 func (c Check) try(ctx context.Context, v *Verdict, dir string) {
 	start, plans, timeout := time.Now(), c.Plans, c.Timeout
 	if v.Mutant.Rare {
-		plans, timeout = 4*plans, 4*timeout
+		plans *= 4
+	}
+	if v.Mutant.Rare || v.Mutant.Name == Unchanged.Name {
+		timeout *= 4
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

@@ -40,7 +40,7 @@ func run(ctx context.Context, check mutants.Check, only string, verbose bool) er
 	if err != nil {
 		return err
 	}
-	var failed []string
+	var failed, otherwise []string
 	caught, start := 0, time.Now()
 	check.Told = func(v mutants.Verdict) {
 		fmt.Println(v.Row())
@@ -48,10 +48,13 @@ func run(ctx context.Context, check mutants.Check, only string, verbose bool) er
 			fmt.Fprintln(os.Stderr, v.Output)
 		}
 		switch isControl := v.Mutant.Name == mutants.Unchanged.Name; {
-		case v.Err != nil, v.Survived() != isControl:
+		case v.Err != nil, v.Survived() != isControl, isControl && v.Plans < check.Plans:
 			failed = append(failed, v.Mutant.Name)
 		case !isControl:
 			caught++
+			if !v.Expected() {
+				otherwise = append(otherwise, v.Mutant.Name)
+			}
 		}
 	}
 	fmt.Println(mutants.TableHeader)
@@ -60,6 +63,9 @@ func run(ctx context.Context, check mutants.Check, only string, verbose bool) er
 	}
 	fmt.Printf("\n%d rules were switched off one at a time; the simulation noticed %d, in %.0f s.\n",
 		len(list)-1, caught, time.Since(start).Seconds())
+	if len(otherwise) > 0 {
+		fmt.Printf("Other violations than expected were seen of: %s.\n", strings.Join(otherwise, ", "))
+	}
 	if len(failed) > 0 {
 		return errors.New("not as it should be: " + strings.Join(failed, ", "))
 	}
