@@ -83,8 +83,10 @@ func (s *stream) answerLocked(p *pending) {
 		s.changed.Signal()
 		return
 	}
+	if len(s.results) == 0 { // else it has been woken, and has not taken them yet
+		s.wakeWriter()
+	}
 	s.results = append(s.results, &p.result)
-	s.wakeWriter()
 }
 
 // register takes over the results of those of chunk that have one, and awaits
