@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -72,7 +73,7 @@ func decodeMessages(data []byte) ([]Outgoing, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := parser{messages: make([]Outgoing, 0, count)}
+	p := parser{messages: newMessages(count)}
 	if err := p.parse(data); err != nil {
 		return nil, err
 	}
@@ -82,6 +83,30 @@ func decodeMessages(data []byte) ([]Outgoing, error) {
 		rest = rest[n:]
 	}
 	return p.messages, nil
+}
+
+// spareMessages has slices of empty messages of requests that are done with, for the next
+// ones: *[]Outgoing. What messages refer to is not used again.
+var spareMessages sync.Pool
+
+// maxSpare is the length of the longest slice that is worth keeping.
+const maxSpare = 1024
+
+func newMessages(count int) []Outgoing {
+	if spare, ok := spareMessages.Get().(*[]Outgoing); ok && cap(*spare) >= count {
+		return *spare
+	}
+	return make([]Outgoing, 0, count)
+}
+
+// recycle takes messages back that nobody uses any more.
+func recycle(messages []Outgoing) {
+	if cap(messages) == 0 || cap(messages) > maxSpare {
+		return
+	}
+	clear(messages)
+	messages = messages[:0]
+	spareMessages.Put(&messages)
 }
 
 // countMessages also makes sure that a ProduceRequest has only whole fields.

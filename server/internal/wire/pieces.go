@@ -24,7 +24,9 @@ const (
 
 var errTooManyParts = fmt.Errorf("it has more than %d parts in one: send several requests", maxParts)
 
-// ProducePieces are the messages of a request, in order. It can be ranged over once.
+// ProducePieces are the messages of a request, in order. It can be ranged over once, and
+// each slice is the caller's for its turn only; what its messages refer to is not used
+// again.
 type ProducePieces = iter.Seq[[]Outgoing]
 
 // ReceivePieces is Receive for a ProduceRequest, which may have any number of
@@ -74,13 +76,16 @@ func (p *pieces) Unmarshal(data []byte) error {
 func (p *pieces) all(yield func([]Outgoing) bool) {
 	if p.rest == nil {
 		yield(p.first)
+		recycle(p.first)
 		return
 	}
 	for i, data := range p.rest {
 		p.rest[i] = nil
-		if messages, err := decodeMessages(data); err != nil || !yield(messages) {
+		messages, err := decodeMessages(data)
+		if err != nil || !yield(messages) {
 			return // there is no error: they were decoded before
 		}
+		recycle(messages)
 	}
 }
 
