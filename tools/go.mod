@@ -8,6 +8,7 @@ require (
 	github.com/messageproxy/messageproxy/api v0.0.0
 	github.com/messageproxy/messageproxy/broker-kafka v0.0.0
 	github.com/messageproxy/messageproxy/sdk/go v0.0.0
+	github.com/messageproxy/messageproxy/server v0.0.0
 	github.com/stretchr/testify v1.12.1
 	github.com/twmb/franz-go v1.22.2
 	github.com/twmb/franz-go/pkg/kadm v1.19.0
@@ -30,7 +31,6 @@ require (
 	github.com/knadh/koanf/providers/rawbytes v1.0.0 // indirect
 	github.com/knadh/koanf/v2 v2.4.1 // indirect
 	github.com/messageproxy/messageproxy/broker v0.0.0 // indirect
-	github.com/messageproxy/messageproxy/server v0.0.0 // indirect
 	github.com/mitchellh/copystructure v1.2.0 // indirect
 	github.com/mitchellh/reflectwalk v1.0.2 // indirect
 	github.com/pierrec/lz4/v4 v4.1.33 // indirect

@@ -11,9 +11,6 @@ const (
 	textBytes = 1 << 20
 	// textStep leads from one value to the next: a prime, so that values differ.
 	textStep = 7919
-	// indexBytes begin the values of messages to be consumed: the message's place in
-	// its partition.
-	indexBytes = 8
 )
 
 // values cuts values out of a text, without copying any. Text compresses to about

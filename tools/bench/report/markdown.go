@@ -20,6 +20,10 @@ measure, is [at the end](#what-is-measured).
 	r.writeEnvironment(w)
 	r.writeTargets(w)
 	r.writeThroughput(w)
+	r.writeLatency(w)
+	r.writeMemory(w)
+	r.writeSlow(w)
+	r.writeRebalance(w)
 	fmt.Fprint(w, explanation)
 }
 

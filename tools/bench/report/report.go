@@ -44,6 +44,10 @@ type Report struct {
 
 	Targets    []Target     `json:"targets"`
 	Throughput []Throughput `json:"throughput,omitempty"`
+	Latency    []Latency    `json:"latency,omitempty"`
+	Memory     []Memory     `json:"memory,omitempty"`
+	Slow       []Slow       `json:"slow,omitempty"`
+	Rebalance  []Rebalance  `json:"rebalance,omitempty"`
 }
 
 // Throughput compares ways to move the same messages.

@@ -39,11 +39,15 @@ func (r *Report) targets() []Target {
 		add(r.sdkOfStubs(path, 100, 0.90))
 		add(r.sdkOfStubs(path, 1024, 0.90))
 	}
+	add(r.addedLatency(1000, 0.3))
+	add(r.tailLatency(20_000, 1.5))
 	add(r.cpu(Consume, 1.7))
 	add(r.cpu(Produce, 2.5))
+	add(r.idleConsumer(40))
 	for _, path := range []string{Produce, Consume} {
 		add(r.manyClients(path, 0.85))
 	}
+	add(r.refetched(1.1))
 	return all
 }
 
@@ -106,4 +110,68 @@ func (r *Report) manyClients(path string, want float64) (Target, bool) {
 		About: path + " 100 B with 64 clients, of that with 8 (64 partitions)",
 		Want:  want, Got: of.Median, Spread: of.Spread,
 	}, true
+}
+
+func (r *Report) latency(rate int) *Latency {
+	for i := range r.Latency {
+		if r.Latency[i].Rate == rate {
+			return &r.Latency[i]
+		}
+	}
+	return nil
+}
+
+func (r *Report) addedLatency(rate int, want float64) (Target, bool) {
+	l := r.latency(rate)
+	if l == nil {
+		return Target{}, false
+	}
+	added := pairwise(l.P50[Stubs], l.P50[Direct], func(proxy, direct float64) float64 { return proxy - direct })
+	return Target{
+		About: fmt.Sprintf("p50 added end to end at %s messages/s", thousands(float64(rate))),
+		Want:  want, AtMost: true, Unit: "ms", Got: added.Median, Spread: added.Spread,
+	}, true
+}
+
+func (r *Report) tailLatency(rate int, want float64) (Target, bool) {
+	l := r.latency(rate)
+	if l == nil {
+		return Target{}, false
+	}
+	of := Ratio(l.P99[Stubs], l.P99[Direct])
+	return Target{
+		About: fmt.Sprintf("p99 end to end at %s messages/s, of the direct one", thousands(float64(rate))),
+		Want:  want, AtMost: true, Unit: "×", Got: of.Median, Spread: of.Spread,
+	}, true
+}
+
+// idleConsumer takes the largest number of streams, where what there is once counts
+// least.
+func (r *Report) idleConsumer(want float64) (Target, bool) {
+	var most *Memory
+	for i := range r.Memory {
+		if m := &r.Memory[i]; m.Path == Consume && (most == nil || m.Streams > most.Streams) {
+			most = m
+		}
+	}
+	if most == nil {
+		return Target{}, false
+	}
+	each := most.PerStream[Stubs]
+	return Target{
+		About: fmt.Sprintf("memory of each of %s idle consumers", thousands(float64(most.Streams))),
+		Want:  want, AtMost: true, Unit: "KiB", Got: each.Median / 1024, Spread: each.Spread,
+	}, true
+}
+
+// refetched takes the worst.
+func (r *Report) refetched(want float64) (Target, bool) {
+	worst := 0.0
+	for _, s := range r.Slow {
+		worst = max(worst, s.FetchedPerMessage())
+	}
+	return Target{
+		About: "messages fetched for each delivered or still to deliver, slow consumer",
+		Want:  want, AtMost: true, Got: worst,
+	}, len(r.Slow) > 0
 }

@@ -29,9 +29,29 @@ const listening = "listening on "
 
 // roles are the parts: each gets its options, and serves until stdin ends.
 var roles = map[string]func(ctx context.Context, options []byte, stdin io.Reader, stdout io.Writer) error{
-	"load":  playLoad,
-	"bare":  playBare,
-	"kafka": playKafka,
+	"bare":      playBare,
+	"kafka":     playKafka,
+	"watched":   playWatched,
+	"load":      once(load.Run),
+	"idle":      once(load.Idle),
+	"latency":   once(load.Latency),
+	"slow":      once(load.Slow),
+	"rebalance": once(load.Rebalance),
+}
+
+// once is a part that does one thing and prints what came of it as JSON.
+func once[S, R any](do func(context.Context, S) (R, error)) func(context.Context, []byte, io.Reader, io.Writer) error {
+	return func(ctx context.Context, options []byte, _ io.Reader, stdout io.Writer) error {
+		var spec S
+		if err := json.Unmarshal(options, &spec); err != nil {
+			return err
+		}
+		result, err := do(ctx, spec)
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(stdout).Encode(result)
+	}
 }
 
 // Play plays a part if args, without the program's name, ask for it, and reports
@@ -60,37 +80,43 @@ func command(ctx context.Context, part string, options any) (*exec.Cmd, error) {
 	return exec.CommandContext(ctx, program, flag, part, string(text)), nil
 }
 
-// Load runs a load in a process of its own.
+// Load runs a load in a process of its own, as the functions below do with theirs.
 func Load(ctx context.Context, spec load.Spec) (load.Result, error) {
-	var result load.Result
-	err := outcome(ctx, "load", spec, &result)
-	return result, err
+	return outcome[load.Result](ctx, "load", spec)
+}
+
+// Idle opens idle streams.
+func Idle(ctx context.Context, spec load.IdleSpec) (load.IdleResult, error) {
+	return outcome[load.IdleResult](ctx, "idle", spec)
+}
+
+// Latency measures latency.
+func Latency(ctx context.Context, spec load.LatencySpec) (load.LatencyResult, error) {
+	return outcome[load.LatencyResult](ctx, "latency", spec)
+}
+
+// Slow is a slow consumer.
+func Slow(ctx context.Context, spec load.SlowSpec) (load.SlowResult, error) {
+	return outcome[load.SlowResult](ctx, "slow", spec)
+}
+
+// Rebalance has clients join and leave.
+func Rebalance(ctx context.Context, spec load.RebalanceSpec) ([]load.Move, error) {
+	return outcome[[]load.Move](ctx, "rebalance", spec)
 }
 
 // outcome runs a part that prints what came of it as JSON.
-func outcome(ctx context.Context, part string, options, result any) error {
+func outcome[R any](ctx context.Context, part string, options any) (result R, err error) {
 	cmd, err := command(ctx, part, options)
 	if err != nil {
-		return err
+		return result, err
 	}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))
+		return result, fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))
 	}
-	return json.Unmarshal(stdout.Bytes(), result)
-}
-
-func playLoad(ctx context.Context, options []byte, _ io.Reader, stdout io.Writer) error {
-	var spec load.Spec
-	if err := json.Unmarshal(options, &spec); err != nil {
-		return err
-	}
-	result, err := load.Run(ctx, spec)
-	if err != nil {
-		return err
-	}
-	return json.NewEncoder(stdout).Encode(result)
+	return result, json.Unmarshal(stdout.Bytes(), &result)
 }
 
 // StartBare starts a bare server.

@@ -63,6 +63,10 @@ var sections = []struct {
 }{
 	{"produce", (*Bench).measureProduce},
 	{"consume", (*Bench).measureConsume},
+	{"latency", (*Bench).measureLatency},
+	{"memory", (*Bench).measureMemory},
+	{"slow", (*Bench).measureSlow},
+	{"rebalance", (*Bench).measureRebalance},
 }
 
 // SectionNames are the names for Options.Only.
@@ -189,8 +193,11 @@ func (b *Bench) load(ctx context.Context, spec load.Spec, server *process.Server
 // scaled is a number of messages of this run.
 func (b *Bench) scaled(n int64) int64 { return max(int64(float64(n)*b.options.Scale), 1) }
 
-// newTopic names a topic that no other run has.
-func (b *Bench) newTopic() string {
+// part is the part of a full run of what doesn't grow beyond that.
+func (b *Bench) part() float64 { return min(b.options.Scale, 1) }
+
+// newName is a name for a topic or a subscription that no other run has.
+func (b *Bench) newName() string {
 	b.topics++
 	return fmt.Sprintf("bench-%d-%d", os.Getpid(), b.topics)
 }

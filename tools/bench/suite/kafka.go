@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/messageproxy/messageproxy/tools/bench/process"
@@ -161,19 +162,26 @@ func (k *kafka) stored(ctx context.Context, topic string) (int64, error) {
 }
 
 // committed is how many messages of a topic a group has committed.
-func (k *kafka) committed(ctx context.Context, group, topic string) (int64, error) {
-	offsets, err := k.admin.FetchOffsets(ctx, group)
-	if err != nil {
-		return 0, err
-	}
+func (k *kafka) committed(ctx context.Context, group, topic string, partitions int) (int64, error) {
 	var sum int64
-	for _, offset := range offsets[topic] {
-		if offset.Err != nil {
-			return 0, offset.Err
-		}
-		sum += max(offset.At, 0)
+	err := k.eachCommitted(ctx, group, topic, partitions, func(_ int32, committed int64) { sum += committed })
+	return sum, err
+}
+
+// eachCommitted calls visit with what a group has committed of each partition: 0 if it
+// never did.
+func (k *kafka) eachCommitted(ctx context.Context, group, topic string, partitions int, visit func(partition int32, committed int64)) error {
+	offsets, err := k.admin.FetchOffsets(ctx, group)
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		err = nil // nobody has committed anything yet
 	}
-	return sum, nil
+	if err = errors.Join(err, offsets.Error()); err != nil {
+		return fmt.Errorf("what %s has committed: %w", group, err)
+	}
+	for partition := range int32(partitions) {
+		visit(partition, max(offsets[topic][partition].At, 0))
+	}
+	return nil
 }
 
 // poll asks until the answer is yes.

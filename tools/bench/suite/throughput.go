@@ -127,7 +127,7 @@ func (b *Bench) compare(ctx context.Context, path string, s shape, variants []va
 func (b *Bench) produce(ctx context.Context, s shape, v variant) (load.Result, error) {
 	messages := b.messages(s.valueBytes) * v.times
 	spec := load.Spec{
-		Kind: v.kind, Topic: b.newTopic(), Partitions: s.partitions, Clients: s.clients, ValueBytes: s.valueBytes,
+		Kind: v.kind, Topic: b.newName(), Partitions: s.partitions, Clients: s.clients, ValueBytes: s.valueBytes,
 		Warmup: warmup(messages), Messages: messages, Outstanding: v.outstanding, Frame: Frame,
 	}
 	if v.server == bareServer {
@@ -171,7 +171,7 @@ func (b *Bench) measureConsume(ctx context.Context, r *report.Report) error {
 	for _, s := range b.shapes() {
 		of := shape{valueBytes: s.valueBytes, partitions: s.partitions}
 		if topics[of] == "" {
-			topic, err := b.fill(ctx, of)
+			topic, err := b.fill(ctx, of, b.backlog(of.valueBytes))
 			if err != nil {
 				return err
 			}
@@ -192,20 +192,24 @@ func (b *Bench) measureConsume(ctx context.Context, r *report.Report) error {
 	return errors.Join(errs...)
 }
 
-// fill makes a topic with more messages than any variant measures: Kafka's client
-// reads ahead, and is to do so when the measurement ends as when it began.
-func (b *Bench) fill(ctx context.Context, s shape) (string, error) {
+// backlog is more messages than any variant measures: Kafka's client reads ahead, and
+// is to do so when the measurement ends as when it began.
+func (b *Bench) backlog(valueBytes int) int64 {
 	var most int64
 	for _, v := range consumeVariants {
-		most = max(most, b.messages(s.valueBytes)*v.times)
+		most = max(most, b.messages(valueBytes)*v.times)
 	}
-	topic := b.newTopic()
+	return most + warmup(most) + most*3/10
+}
+
+// fill makes a topic with so many messages.
+func (b *Bench) fill(ctx context.Context, s shape, messages int64) (string, error) {
+	topic := b.newName()
 	if err := b.kafka.createTopic(ctx, topic, s.partitions); err != nil {
 		return "", err
 	}
 	result, err := b.load(ctx, load.Spec{
-		Kind: load.Fill, Topic: topic, Partitions: s.partitions, ValueBytes: s.valueBytes,
-		Clients: 1, Messages: most + warmup(most) + most*3/10,
+		Kind: load.Fill, Topic: topic, Partitions: s.partitions, ValueBytes: s.valueBytes, Clients: 1, Messages: messages,
 	}, nil)
 	b.progress("filled a topic with %d messages of %d B", result.Done, s.valueBytes)
 	return topic, err
@@ -215,7 +219,7 @@ func (b *Bench) fill(ctx context.Context, s shape) (string, error) {
 func (b *Bench) consume(ctx context.Context, s shape, v variant, topic string) (load.Result, error) {
 	messages := b.messages(s.valueBytes) * v.times
 	spec := load.Spec{
-		Kind: v.kind, Topic: topic, Subscription: b.newTopic(), Partitions: s.partitions, Clients: s.clients,
+		Kind: v.kind, Topic: topic, Subscription: b.newName(), Partitions: s.partitions, Clients: s.clients,
 		ValueBytes: s.valueBytes, Warmup: warmup(messages), Messages: messages,
 	}
 	if v.server == bareServer {
@@ -228,7 +232,7 @@ func (b *Bench) consume(ctx context.Context, s shape, v variant, topic string) (
 	}
 	var committed int64
 	err = poll(ctx, 20*time.Second, "all ACKs to be committed", func() (bool, error) {
-		committed, err = b.kafka.committed(ctx, spec.Subscription, topic)
+		committed, err = b.kafka.committed(ctx, spec.Subscription, topic, s.partitions)
 		return committed == result.Done, err
 	})
 	if err != nil {

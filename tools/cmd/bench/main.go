@@ -57,7 +57,7 @@ type settings struct {
 }
 
 func parse(args []string) (settings, error) {
-	s := settings{command: strings.Join(append([]string{"bench"}, args...), " ")}
+	s := settings{command: strings.Join(append([]string{"go run ./tools/cmd/bench"}, args...), " ")}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&s.options.Kafka, "kafka", suite.Embedded, "the Kafka to measure with: container, embedded, or host:port,... of one that is there")
 	flags.IntVar(&s.options.Rounds, "rounds", 5, "how often to measure each thing")
