@@ -26,6 +26,9 @@ const (
 	Container = "container"
 )
 
+// topicTimeout is for ten thousand partitions.
+const topicTimeout = 5 * time.Minute
+
 // embeddedPartitionBytes is far more than a measurement puts into a partition.
 const embeddedPartitionBytes = 8 << 30
 
@@ -116,10 +119,23 @@ func (k *kafka) stop() error {
 	return k.server.Stop()
 }
 
+// partitionsAtOnce is how many partitions are asked for in a request: Kafka refuses
+// 10,000.
+const partitionsAtOnce = 5000
+
 func (k *kafka) createTopic(ctx context.Context, name string, partitions int) error {
-	_, err := k.admin.CreateTopic(ctx, int32(partitions), -1, nil, name)
-	if err != nil {
+	there := min(partitions, partitionsAtOnce)
+	if _, err := k.admin.CreateTopic(ctx, int32(there), -1, nil, name); err != nil {
 		return fmt.Errorf("create topic %s: %w", name, err)
+	}
+	for ; there < partitions; there += partitionsAtOnce {
+		if err := k.awaitTopic(ctx, name, there); err != nil {
+			return err
+		}
+		grown, err := k.admin.UpdatePartitions(ctx, min(partitions, there+partitionsAtOnce), name)
+		if err = errors.Join(err, grown.Error()); err != nil {
+			return fmt.Errorf("grow topic %s: %w", name, err)
+		}
 	}
 	return k.awaitTopic(ctx, name, partitions)
 }
@@ -127,7 +143,7 @@ func (k *kafka) createTopic(ctx context.Context, name string, partitions int) er
 // awaitTopic waits until Kafka's metadata show the whole topic with its leaders:
 // creating it is not done when the request is answered.
 func (k *kafka) awaitTopic(ctx context.Context, name string, partitions int) error {
-	return poll(ctx, time.Minute, "topic "+name+" to be there", func() (bool, error) {
+	return poll(ctx, topicTimeout, "topic "+name+" to be there", func() (bool, error) {
 		topics, err := k.admin.ListTopics(ctx, name)
 		if err != nil {
 			return false, err
