@@ -1,6 +1,10 @@
 package integration_test
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
 
 // Proxies are killed, one at a time and both at once, while clients that know both
 // produce and consume. What was acknowledged is stored, what has failed is not, and
@@ -22,4 +26,6 @@ func TestProxiesAreKilledUnderLoad(t *testing.T) {
 		c.awaitFlow()
 	}
 	c.settle()
+	require.NotZero(t, c.seen.broken, "streams of producers broke")
+	require.NotZero(t, c.seen.ended, "streams of consumers ended")
 }
