@@ -38,6 +38,10 @@ sim-mutants: ## Show that it notices when the proxy breaks a rule (MUTANTS="name
 faults: ## Break networks, proxies and a real Kafka under load, ROUNDS=5 times each
 	tools/faults $(ROUNDS)
 
+.PHONY: bench
+bench: setup ## Measure what the proxy costs, and write docs/benchmarks.md (BENCH="-full -rounds 3": see tools/cmd/bench)
+	$(GO) run ./tools/cmd/bench -kafka container -markdown docs/benchmarks.md -json .cache/bench.json $(BENCH)
+
 .PHONY: bench-smoke
 bench-smoke: ## Run every benchmark once
 	$(GO) test -tags synctests -run '^$$' -bench . -benchtime 1x $(filter-out ./integration/...,$(PACKAGES))

@@ -125,7 +125,11 @@ func (s settings) write(result *report.Report) error {
 	return errors.Join(errs...)
 }
 
+// writeFile makes the file's folder too.
 func writeFile(name string, write func(io.Writer) error) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
 	file, err := os.Create(name)
 	if err != nil {
 		return err
