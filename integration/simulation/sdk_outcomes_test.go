@@ -4,6 +4,7 @@ package simulation
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,9 +17,10 @@ import (
 func TestWhatAnSDKSaysIsJudged(t *testing.T) {
 	p := history.Partition{Topic: "orders", Number: 1}
 	produced := []history.Entry{{Event: history.Produced{Stream: "a/1", Sequence: 1, Topic: "orders", Token: "x"}}}
-	isStored := append(produced[:1:1],
-		history.Entry{Event: history.Answered{Stream: "a/1", Sequence: 1, Outcome: history.Stored, Partition: p}},
-		history.Entry{Event: history.Log{Partition: p, Messages: []history.Message{{Token: "x"}}}})
+	isStored := slices.Concat(produced, []history.Entry{
+		{Event: history.Answered{Stream: "a/1", Sequence: 1, Outcome: history.Stored, Partition: p}},
+		{Event: history.Log{Partition: p, Messages: []history.Message{{Token: "x"}}}},
+	})
 	type told func(messageproxy.Receipt, error)
 	for name, test := range map[string]struct {
 		says    func(told)
