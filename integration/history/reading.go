@@ -53,6 +53,7 @@ type reading struct {
 	positionAt int // the last time it was read, or never
 	assignedAt int // the first Gained, or never
 	changedAt  int // the last Gained or Lost
+	owners     int // the servers that have it
 	cutAt      int // the last time that a server gained it when it had just lost it
 	expected   bool
 }
@@ -208,7 +209,11 @@ func (c *checker) positionRead(i int, e PositionRead) {
 // the log was cut off, for then its server loses and gains the partition at once; or
 // if the topic is another one, as long as nobody has the partition.
 func (c *checker) mayGoBack(r *reading) bool {
-	if topicName(r.partition.name) != r.partition.name.Topic || c.deleted[r.partition.name.Topic] {
+	deleted := c.deleted[r.partition.name.Topic]
+	switch {
+	case deleted && r.assignedAt != never && r.owners == 0:
+		return true // and who is about to have it may write down where it begins
+	case deleted || topicName(r.partition.name) != r.partition.name.Topic:
 		return r.changedAt > r.positionAt
 	}
 	return r.cutAt > r.positionAt

@@ -85,6 +85,7 @@ func (c *checker) gained(i int, e Gained) {
 			c.endAssignment(i, sh)
 		}
 		sh.assigned, sh.gainedAt = true, i
+		sh.reading.owners++
 		if sh.lostAt != never && c.soon(sh.lostAt, i) {
 			sh.reading.cutAt = i
 		}
@@ -120,6 +121,9 @@ func (c *checker) checkPromise(i int, sh *share) {
 func (c *checker) endAssignment(i int, sh *share) {
 	if sh.holder != nil {
 		c.end(i, sh.holder)
+	}
+	if sh.assigned {
+		sh.reading.owners--
 	}
 	*sh = share{group: sh.group, partition: sh.partition, reading: sh.reading, fetches: sh.fetches, gainedAt: never, lostAt: i, frontier: -1, lastFetched: -1}
 	sh.reading.changedAt = i
