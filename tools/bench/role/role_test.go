@@ -28,15 +28,17 @@ func TestAPartRefusesOptionsThatAreNoJSON(t *testing.T) {
 }
 
 func TestFetchesAreCountedByPartition(t *testing.T) {
-	c := &fetchCounter{fetched: Fetched{Messages: map[int32]int64{}, Next: map[int32]int64{}}}
+	c := &fetchCounter{fetched: newFetched()}
 	for range 2 { // the second time, it comes again
 		c.OnFetchBatchRead(kgo.BrokerMetadata{}, "orders", 1, kgo.FetchBatchMetrics{NumRecords: 2})
 		for offset := range int64(2) {
 			c.OnFetchRecordBuffered(&kgo.Record{Partition: 1, Offset: offset})
 		}
+		c.OnFetchRecordUnbuffered(&kgo.Record{Partition: 1}, true)
+		c.OnFetchRecordUnbuffered(&kgo.Record{Partition: 1}, false)
 	}
-	assert.Equal(t, Fetched{Messages: map[int32]int64{1: 4}, Next: map[int32]int64{1: 2}}, c.fetched)
+	assert.Equal(t, Fetched{Messages: map[int32]int64{1: 4}, Next: map[int32]int64{1: 2}, Dropped: map[int32]int64{1: 2}}, c.fetched)
 	text, err := json.Marshal(c.fetched)
 	require.NoError(t, err)
-	assert.JSONEq(t, `{"messages":{"1":4},"next":{"1":2}}`, string(text))
+	assert.JSONEq(t, `{"messages":{"1":4},"next":{"1":2},"dropped":{"1":2}}`, string(text))
 }

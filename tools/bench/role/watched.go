@@ -46,6 +46,13 @@ type Fetched struct {
 	// Next is the offset after the last that came, and so how many different ones
 	// came of a topic that is read from its beginning.
 	Next map[int32]int64 `json:"next"`
+	// Dropped is how many the client threw away, as it does with those of a partition
+	// that was paused while they were on their way.
+	Dropped map[int32]int64 `json:"dropped"`
+}
+
+func newFetched() Fetched {
+	return Fetched{Messages: map[int32]int64{}, Next: map[int32]int64{}, Dropped: map[int32]int64{}}
 }
 
 // StartWatched starts a watched proxy.
@@ -111,7 +118,7 @@ func playWatched(ctx context.Context, text []byte, stdin io.Reader, stdout io.Wr
 		_, _ = io.Copy(io.Discard, stdin) // until it ends
 		stop()
 	}()
-	counter := &fetchCounter{fetched: Fetched{Messages: map[int32]int64{}, Next: map[int32]int64{}}}
+	counter := &fetchCounter{fetched: newFetched()}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	broker, err := kafka.New(kafka.Options{
 		Brokers: options.Kafka, Logger: log, ClientOptions: []kgo.Opt{kgo.WithHooks(counter)},
@@ -162,8 +169,9 @@ type fetchCounter struct {
 }
 
 var (
-	_ kgo.HookFetchBatchRead      = (*fetchCounter)(nil)
-	_ kgo.HookFetchRecordBuffered = (*fetchCounter)(nil)
+	_ kgo.HookFetchBatchRead        = (*fetchCounter)(nil)
+	_ kgo.HookFetchRecordBuffered   = (*fetchCounter)(nil)
+	_ kgo.HookFetchRecordUnbuffered = (*fetchCounter)(nil)
 )
 
 // OnFetchBatchRead is called for each batch that came.
@@ -178,6 +186,17 @@ func (c *fetchCounter) OnFetchRecordBuffered(record *kgo.Record) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fetched.Next[record.Partition] = max(c.fetched.Next[record.Partition], record.Offset+1)
+}
+
+// OnFetchRecordUnbuffered is called for each message that the client hands out, or
+// drops.
+func (c *fetchCounter) OnFetchRecordUnbuffered(record *kgo.Record, polled bool) {
+	if polled {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fetched.Dropped[record.Partition]++
 }
 
 // ServeHTTP writes what was counted.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +45,9 @@ type Options struct {
 	Full bool
 	// Only has names of sections to measure; without any, all are.
 	Only []string
+	// Profiles is the folder for the section of that name, which is measured only if it
+	// is asked for.
+	Profiles string
 	// Progress gets a line for each step.
 	Progress func(line string)
 }
@@ -56,11 +60,14 @@ type Bench struct {
 	topics   int    // how many were made, for their names
 }
 
-// sections are what can be measured, in the order in which it is.
-var sections = []struct {
+// section is a part of the benchmark that can be run alone.
+type section struct {
 	name    string
 	measure func(*Bench, context.Context, *report.Report) error
-}{
+}
+
+// sections are measured in this order.
+var sections = []section{
 	{"produce", (*Bench).measureProduce},
 	{"consume", (*Bench).measureConsume},
 	{"latency", (*Bench).measureLatency},
@@ -69,10 +76,13 @@ var sections = []struct {
 	{"rebalance", (*Bench).measureRebalance},
 }
 
+// profiles is run only if it is named.
+var profiles = section{"profiles", (*Bench).measureProfiles}
+
 // SectionNames are the names for Options.Only.
 func SectionNames() []string {
 	var names []string
-	for _, section := range sections {
+	for _, section := range append(slices.Clone(sections), profiles) {
 		names = append(names, section.name)
 	}
 	return names
@@ -99,6 +109,10 @@ func Run(ctx context.Context, options Options) (_ *report.Report, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.kafka.stop()) }()
+	b.progress("warming Kafka up")
+	if err := b.warmUp(ctx); err != nil {
+		return nil, err
+	}
 	result := report.New(ctx, options.Root, b.kafka.kind, options.Rounds, options.Scale)
 	for _, section := range chosen {
 		if err := section.measure(b, ctx, result); err != nil {
@@ -109,26 +123,18 @@ func Run(ctx context.Context, options Options) (_ *report.Report, err error) {
 	return result, nil
 }
 
-type section = struct {
-	name    string
-	measure func(*Bench, context.Context, *report.Report) error
-}
-
 func choose(only []string) ([]section, error) {
 	if len(only) == 0 {
 		return sections, nil
 	}
+	all := append(slices.Clone(sections), profiles)
 	var chosen []section
 	for _, name := range only {
-		found := false
-		for _, s := range sections {
-			if s.name == name {
-				chosen, found = append(chosen, s), true
-			}
-		}
-		if !found {
+		i := slices.IndexFunc(all, func(s section) bool { return s.name == name })
+		if i < 0 {
 			return nil, fmt.Errorf("there is no section %q: there are %s", name, strings.Join(SectionNames(), ", "))
 		}
+		chosen = append(chosen, all[i])
 	}
 	return chosen, nil
 }

@@ -55,8 +55,8 @@ func (b *Bench) slow(ctx context.Context, valueBytes int) (report.Slow, error) {
 	if err = errors.Join(err, err2, proxy.Check(), proxy.Stop(), b.kafka.deleteTopic(ctx, topic)); err != nil {
 		return slow, err
 	}
-	slow.Add(result, fetched.Messages, fetched.Next)
-	b.progress("slow consumer of %d B messages: %d ACKed, %d fetched, %d different ones", valueBytes, slow.ACKed, slow.Fetched, slow.Different)
+	slow.Add(result, fetched.Messages, fetched.Next, fetched.Dropped)
+	b.progress("slow consumer of %d B messages: %d ACKed, %d fetched, %d different ones, %d dropped", valueBytes, slow.ACKed, slow.Fetched, slow.Different, slow.Dropped)
 	return slow, nil
 }
 
