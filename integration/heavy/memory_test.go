@@ -226,14 +226,28 @@ func underDeafProducers(t *testing.T, clients int, l load, request *messageproxy
 	k := startCluster(t)
 	k.createTopic(t, "orders", 8)
 	a := beginAttack(t, k, small, l)
-	tiny := requestOf(999, []byte("x")) // one short of the window: of the next request one message fills it, the others wait
-	var requests atomic.Int64
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
+	var requests atomic.Int64
+	a.deafen(ctx, clients, request, &requests)
+	a.measure(fmt.Sprintf("%d producers that never read", clients), &requests)
+	t.Logf("they have sent %d requests of %d KiB", requests.Load(), proto.Size(request)/kib)
+
+	produceOne(t, a.addr)
+	leave()
+	produceOne(t, a.addr)
+	a.measure("when they are gone", &requests)
+}
+
+// deafen begins so many streams that push requests for as long as the server takes any,
+// and read no result.
+func (a *attack) deafen(ctx context.Context, clients int, request *messageproxyv1.ProduceRequest, requests *atomic.Int64) {
+	a.t.Helper()
+	tiny := requestOf(999, []byte("x")) // one short of the window: of the next request one message fills it, the others wait
 	streams := make([]produceStream, clients)
 	inParallel(clients, func(i int) {
-		streams[i] = openProduce(ctx, t, a.addr)
-		require.NoError(t, streams[i].Send(tiny))
+		streams[i] = openProduce(ctx, a.t, a.addr)
+		require.NoError(a.t, streams[i].Send(tiny))
 	})
 	for _, stream := range streams {
 		go func() { // blocks when the server takes no more, and ends with the stream
@@ -242,13 +256,27 @@ func underDeafProducers(t *testing.T, clients int, l load, request *messageproxy
 			}
 		}()
 	}
-	a.measure(fmt.Sprintf("%d producers that never read", clients), &requests)
-	t.Logf("they have sent %d requests of %d KiB", requests.Load(), proto.Size(request)/kib)
+}
+
+// TestMemoryUnderBoth: 1,000 consumers that stall, and 1,000 producers that never read,
+// at one server.
+func TestMemoryUnderBoth(t *testing.T) {
+	const clients = 1000
+	k := startCluster(t)
+	k.createTopic(t, "orders", clients)
+	k.fill(t, "orders", clients, 1, mib)
+	a := beginAttack(t, k, small, load{consumers: clients, subscriptions: 1, producers: clients})
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	var progress atomic.Int64
+	inParallel(clients, func(i int) { stall(i, subscribe(ctx, t, a.addr, "billing", "orders"), &progress) })
+	a.deafen(ctx, clients, requestOf(4, make([]byte, 64*kib-100)), &progress)
+	a.measure(fmt.Sprintf("%d stalled consumers, and as many producers that never read", clients), &progress)
 
 	produceOne(t, a.addr)
 	leave()
-	produceOne(t, a.addr)
-	a.measure("when they are gone", &requests)
+	a.consumes("billing", "orders", clients)
+	a.measure("when they are gone and another consumer has got as many messages", &progress)
 }
 
 func requestOf(n int, payload []byte) *messageproxyv1.ProduceRequest {
