@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
 	"google.golang.org/grpc"
 
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
@@ -18,11 +19,12 @@ const quiet = time.Second
 
 // RebalanceSpec says how many clients share how many partitions.
 type RebalanceSpec struct {
-	Target       string `json:"target"`
-	Topic        string `json:"topic"`
-	Subscription string `json:"subscription"`
-	Partitions   int    `json:"partitions"`
-	Clients      int    `json:"clients"`
+	Kafka        []string `json:"kafka"`
+	Target       string   `json:"target"`
+	Topic        string   `json:"topic"`
+	Subscription string   `json:"subscription"`
+	Partitions   int      `json:"partitions"`
+	Clients      int      `json:"clients"`
 	// Leavers is how many leave at once.
 	Leavers int           `json:"leavers"`
 	Timeout time.Duration `json:"timeout"`
@@ -38,7 +40,8 @@ type Move struct {
 	Least int `json:"least"`
 }
 
-// Rebalance has all clients join, one more join, and some leave.
+// Rebalance has all clients join, one more join, and some leave. Before that it has a
+// client of Kafka's alone take all partitions: the proxy has to do as much.
 func Rebalance(ctx context.Context, spec RebalanceSpec) ([]Move, error) {
 	ctx, cancel := context.WithTimeout(ctx, spec.Timeout)
 	defer cancel()
@@ -56,7 +59,11 @@ func Rebalance(ctx context.Context, spec RebalanceSpec) ([]Move, error) {
 		{"one more joins", func() int { return spec.Partitions / (spec.Clients + 1) }, func() error { return m.join(ctx, 1) }},
 		{fmt.Sprintf("%d leave at once", spec.Leavers), func() int { return m.owned(spec.Leavers) }, func() error { return m.leave(spec.Leavers) }},
 	}
-	var moves []Move
+	direct, err := joinDirectly(ctx, spec)
+	if err != nil {
+		return nil, fmt.Errorf("a direct client: %w", err)
+	}
+	moves := []Move{direct}
 	for _, step := range steps {
 		least, before, start := step.least(), m.owners(), time.Now()
 		if err := step.change(); err != nil {
@@ -69,6 +76,32 @@ func Rebalance(ctx context.Context, spec RebalanceSpec) ([]Move, error) {
 		moves = append(moves, Move{What: step.what, Seconds: last.Sub(start).Seconds(), Moved: moved(before, m.owners()), Least: least})
 	}
 	return moves, nil
+}
+
+// joinDirectly has one client of a group of its own get all partitions.
+func joinDirectly(ctx context.Context, spec RebalanceSpec) (Move, error) {
+	assigned := make(chan int, 100)
+	start := time.Now()
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(spec.Kafka...), kgo.ConsumerGroup(spec.Subscription+"-direct"), kgo.ConsumeTopics(spec.Topic),
+		kgo.DisableAutoCommit(),
+		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+			assigned <- len(partitions[spec.Topic])
+		}),
+	)
+	if err != nil {
+		return Move{}, err
+	}
+	defer client.Close()
+	for all := 0; all < spec.Partitions; {
+		select {
+		case n := <-assigned:
+			all += n
+		case <-ctx.Done():
+			return Move{}, fmt.Errorf("it got %d of %d partitions: %w", all, spec.Partitions, ctx.Err())
+		}
+	}
+	return Move{What: "one direct client joins", Seconds: time.Since(start).Seconds(), Moved: spec.Partitions, Least: spec.Partitions}, nil
 }
 
 const nobody = -1

@@ -41,7 +41,8 @@ partition was paused meanwhile, to fetch them again. *Outstanding* is what was f
 committed position, looked at ten times a second.
 
 **Clients come and go**: the time until the last client was told its partitions, and how many partitions
-changed their owner, against the least for which no two clients differ by more than one partition.
+changed their owner, against the least for which no two clients differ by more than one partition. The
+direct client is franz-go alone in a group, until it is given all partitions: the proxy has to do that too.
 
 To measure again: ` + "`make bench`" + ` writes this page, with Kafka in a container (Docker is needed);
 ` + "`go run ./tools/cmd/bench -help`" + ` lists what else there is.

@@ -191,7 +191,10 @@ func (k *kafka) eachCommitted(ctx context.Context, group, topic string, partitio
 	if errors.Is(err, kerr.GroupIDNotFound) {
 		err = nil // nobody has committed anything yet
 	}
-	if err = errors.Join(err, offsets.Error()); err != nil {
+	if err == nil {
+		err = offsets.Error()
+	}
+	if err != nil {
 		return fmt.Errorf("what %s has committed: %w", group, err)
 	}
 	for partition := range int32(partitions) {
@@ -200,14 +203,14 @@ func (k *kafka) eachCommitted(ctx context.Context, group, topic string, partitio
 	return nil
 }
 
-// poll asks until the answer is yes.
+// poll asks until the answer is yes. What Kafka can't say just now is asked again.
 func poll(ctx context.Context, timeout time.Duration, what string, ask func() (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		if yes, err := ask(); yes || err != nil {
+		if yes, err := ask(); yes || err != nil && !kerr.IsRetriable(err) {
 			return err
 		}
 		select {

@@ -18,7 +18,7 @@ const (
 func (b *Bench) measureRebalance(ctx context.Context, r *report.Report) error {
 	scale := b.part()
 	spec := load.RebalanceSpec{
-		Topic: b.newName(), Timeout: loadTimeout,
+		Kafka: b.kafka.brokers, Topic: b.newName(), Timeout: loadTimeout,
 		Clients:    max(int(rebalanceClients*scale), 2*rebalanceLeavers),
 		Partitions: max(int(rebalancePartitions*scale), 20*rebalanceLeavers),
 		Leavers:    rebalanceLeavers,

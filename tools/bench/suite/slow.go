@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/messageproxy/messageproxy/tools/bench/load"
 	"github.com/messageproxy/messageproxy/tools/bench/report"
 	"github.com/messageproxy/messageproxy/tools/bench/role"
@@ -20,8 +22,8 @@ const (
 // measureSlow has a consumer read a long backlog slowly, and looks at what the proxy
 // fetches meanwhile. That is no question of speed: once is enough.
 func (b *Bench) measureSlow(ctx context.Context, r *report.Report) error {
-	for _, valueBytes := range []int{100, 1024} {
-		slow, err := b.slow(ctx, valueBytes)
+	for _, s := range []shape{{100, 8, 1}, {1024, 8, 1}, {100, 1, 1}} {
+		slow, err := b.slow(ctx, s)
 		if err != nil {
 			return err
 		}
@@ -30,9 +32,8 @@ func (b *Bench) measureSlow(ctx context.Context, r *report.Report) error {
 	return nil
 }
 
-func (b *Bench) slow(ctx context.Context, valueBytes int) (report.Slow, error) {
-	s := shape{valueBytes: valueBytes, partitions: 8, clients: 1}
-	slow := report.Slow{ValueBytes: valueBytes, Partitions: s.partitions, Rate: slowRate}
+func (b *Bench) slow(ctx context.Context, s shape) (report.Slow, error) {
+	slow := report.Slow{ValueBytes: s.valueBytes, Partitions: s.partitions, Rate: slowRate}
 	topic, err := b.fill(ctx, s, max(b.scaled(slowBacklog), slowBacklog/5))
 	if err != nil {
 		return slow, err
@@ -42,7 +43,7 @@ func (b *Bench) slow(ctx context.Context, valueBytes int) (report.Slow, error) {
 		return slow, err
 	}
 	spec := load.SlowSpec{
-		Target: proxy.Address, Topic: topic, Subscription: b.newName(), Partitions: s.partitions, ValueBytes: valueBytes,
+		Target: proxy.Address, Topic: topic, Subscription: b.newName(), Partitions: s.partitions, ValueBytes: s.valueBytes,
 		Rate: slowRate, Duration: max(time.Duration(b.part()*float64(slowDuration)), 3*time.Second),
 	}
 	watching, stop := context.WithCancel(ctx)
@@ -56,7 +57,7 @@ func (b *Bench) slow(ctx context.Context, valueBytes int) (report.Slow, error) {
 		return slow, err
 	}
 	slow.Add(result, fetched.Messages, fetched.Next, fetched.Dropped)
-	b.progress("slow consumer of %d B messages: %d ACKed, %d fetched, %d different ones, %d dropped", valueBytes, slow.ACKed, slow.Fetched, slow.Different, slow.Dropped)
+	b.progress("slow consumer of %d B messages, %d partitions: %d ACKed, %d fetched, %d different ones, %d dropped", s.valueBytes, s.partitions, slow.ACKed, slow.Fetched, slow.Different, slow.Dropped)
 	return slow, nil
 }
 
@@ -75,7 +76,7 @@ func (b *Bench) watchOutstanding(ctx context.Context, proxy *role.Watched, spec 
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err != nil {
+		if err != nil && !kerr.IsRetriable(err) {
 			return err
 		}
 		select {
