@@ -63,6 +63,10 @@ func newKafkaCluster(w *world) *kafkaCluster {
 	k.admin = kadm.NewClient(k.client)
 	k.observe()
 	watchSessions(k)
+	k.cluster.ControlKey(int16(kmsg.OffsetForLeaderEpoch), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		k.keepEndsOfEmptyLogs(request.(*kmsg.OffsetForLeaderEpochRequest))
+		return nil, nil, false
+	})
 	ids := &producerIDs{ids: map[producerPartition]int64{}}
 	k.cluster.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		ids.separate(request.(*kmsg.ProduceRequest))
@@ -122,6 +126,22 @@ func (k *kafkaCluster) topics() []string {
 
 func (k *kafkaCluster) partitions(topic string) int {
 	return len(k.cluster.PartitionInfos(topic))
+}
+
+// keepEndsOfEmptyLogs has kfake answer that older leaders' messages end where the log
+// does, if all of them have expired. It would say that they end at 0, as if the log had
+// been cut off.
+func (k *kafkaCluster) keepEndsOfEmptyLogs(request *kmsg.OffsetForLeaderEpochRequest) {
+	for i := range request.Topics {
+		t := &request.Topics[i]
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			log := k.cluster.PartitionInfo(t.Topic, p.Partition)
+			if log != nil && log.LogStartOffset == log.HighWatermark && p.LeaderEpoch < log.Epoch {
+				p.LeaderEpoch = log.Epoch
+			}
+		}
+	}
 }
 
 // observe has positions recorded before a commit changes them, and soon after: so
