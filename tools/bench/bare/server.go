@@ -97,6 +97,9 @@ func (s *server) Consume(stream grpc.BidiStreamingServer[messageproxyv1.ConsumeR
 
 // sendMessages sends while there is room, until the consumer is gone.
 func (s *server) sendMessages(stream grpc.BidiStreamingServer[messageproxyv1.ConsumeRequest, messageproxyv1.ConsumeResponse], unacked *room.Room, topic string, first int32) error {
+	if !unacked.Take(s.options.Frame) {
+		return nil // an idle consumer has nothing but its stream
+	}
 	messages := make([]*messageproxyv1.Message, s.options.Frame)
 	for i := range messages {
 		messages[i] = &messageproxyv1.Message{
@@ -109,7 +112,7 @@ func (s *server) sendMessages(stream grpc.BidiStreamingServer[messageproxyv1.Con
 		Batch: &messageproxyv1.MessageBatch{Partitions: []*messageproxyv1.PartitionMessages{partition}},
 	}}
 	var next [PartitionsPerStream]uint64
-	for turn := 0; unacked.Take(len(messages)); turn++ {
+	for turn := 0; turn == 0 || unacked.Take(len(messages)); turn++ {
 		p := turn % PartitionsPerStream
 		partition.Partition = first + int32(p)
 		for _, message := range messages {
