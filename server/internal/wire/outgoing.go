@@ -69,11 +69,7 @@ var (
 
 // decodeMessages decodes a ProduceRequest. It copies what it needs of data.
 func decodeMessages(data []byte) ([]Outgoing, error) {
-	count, err := countMessages(data)
-	if err != nil {
-		return nil, err
-	}
-	p := parser{messages: newMessages(count)}
+	p := parser{messages: newMessages(data)}
 	if err := p.parse(data); err != nil {
 		return nil, err
 	}
@@ -92,11 +88,30 @@ var spareMessages sync.Pool
 // maxSpare is the length of the longest slice that is worth keeping.
 const maxSpare = 1024
 
-func newMessages(count int) []Outgoing {
-	if spare, ok := spareMessages.Get().(*[]Outgoing); ok && cap(*spare) >= count {
-		return *spare
+// newMessages has room for the messages of a ProduceRequest: nearly always, if it is of
+// the usual size, and else for all.
+func newMessages(data []byte) []Outgoing {
+	if len(data) <= MaxFrameBytes {
+		if spare, ok := spareMessages.Get().(*[]Outgoing); ok {
+			return *spare
+		}
 	}
-	return make([]Outgoing, 0, count)
+	return make([]Outgoing, 0, countMessages(data))
+}
+
+// countMessages counts them up to where a request can't be parsed.
+func countMessages(data []byte) (count int) {
+	for len(data) > 0 {
+		f, err := nextField(data)
+		if err != nil {
+			break
+		}
+		if f.number == 1 && f.kind == protowire.BytesType { // ProduceRequest.messages
+			count++
+		}
+		data = data[f.length:]
+	}
+	return count
 }
 
 // recycle takes messages back that nobody uses any more.
@@ -109,21 +124,6 @@ func recycle(messages []Outgoing) {
 	spareMessages.Put(&messages)
 }
 
-// countMessages also makes sure that a ProduceRequest has only whole fields.
-func countMessages(data []byte) (count int, err error) {
-	for len(data) > 0 {
-		f, err := nextField(data)
-		if err != nil {
-			return 0, err
-		}
-		if f.number == 1 && f.kind == protowire.BytesType { // ProduceRequest.messages
-			count++
-		}
-		data = data[f.length:]
-	}
-	return count, nil
-}
-
 // wireField is a field of an encoded message, with its value if that is of one of two
 // kinds. Others are passed over: they are of later versions of the contract.
 type wireField struct {
@@ -134,11 +134,12 @@ type wireField struct {
 	varint uint64 // if it is of the VarintType
 }
 
-// nextField returns the first field of data.
+// nextField returns the first field of data, which is not empty.
 func nextField(data []byte) (f wireField, err error) {
-	var tag, value int
-	f.number, f.kind, tag = protowire.ConsumeTag(data)
-	if tag < 0 || f.number > protowire.MaxValidNumber {
+	tag, value := tagBytes, 0
+	if first := data[0]; first>>3 > 0 && first < 0x80 { // nearly always
+		f.number, f.kind = protowire.Number(first>>3), protowire.Type(first&7)
+	} else if f.number, f.kind, tag = protowire.ConsumeTag(data); tag < 0 || f.number > protowire.MaxValidNumber {
 		return f, errCannotParse
 	}
 	switch f.kind {
