@@ -14,6 +14,10 @@ import (
 // kfake doesn't: it restarts a member's clock with its answer to a join or a sync,
 // and if the connection is gone by then, the member stays for ever. A member that
 // was killed while a group rebalanced would keep its partitions to the end.
+//
+// They also end where kfake waits for ever for members to join: it counts one too few
+// once a member has left that waited for its assignment, and begins its time anew
+// whenever one that has joined does so again.
 type sessions struct {
 	kafka *kafkaCluster
 
@@ -31,6 +35,9 @@ type generation struct {
 
 // sessionCheckInterval is how often members are looked at.
 const sessionCheckInterval = time.Second
+
+// joinPatience is longer than Kafka waits for members to join.
+const joinPatience = time.Minute
 
 func watchSessions(k *kafkaCluster) {
 	s := &sessions{kafka: k, seen: map[string]time.Time{}, stable: map[string]generation{}}
@@ -62,7 +69,8 @@ func (s *sessions) hear(request kmsg.Request) {
 	}
 }
 
-// check removes the silent members of a group that doesn't wait for anybody.
+// check removes the silent members of a group that doesn't wait for anybody, and all of
+// one that waits although their time is up.
 func (s *sessions) check(group string) {
 	info := s.kafka.cluster.GroupInfo(group)
 	if info == nil {
@@ -80,6 +88,14 @@ func (s *sessions) silent(info *kfake.GroupInfo) []string {
 	if g.epoch != info.Epoch || g.state != info.State {
 		g = generation{info.Epoch, info.State, time.Now()}
 		s.stable[info.Group] = g
+	}
+	if info.State == "PreparingRebalance" && time.Since(g.since) > joinPatience {
+		delete(s.stable, info.Group)
+		var all []string
+		for _, m := range info.Members {
+			all = append(all, m.MemberID)
+		}
+		return all
 	}
 	if info.State != "Stable" {
 		return nil
