@@ -40,6 +40,8 @@ func (l *lane) load() int64 {
 	return l.sent.Load()
 }
 
+func (l *lane) isIdleOrBlocked() bool { return l.sent.Load() == 0 || l.blocked.Load() }
+
 // lookForDoubtLocked blocks the lane if an answer was lost that messages in the
 // library may be about.
 func (t *producerTopic) lookForDoubtLocked(info *topicInfo, partition int32) {

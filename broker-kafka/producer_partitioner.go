@@ -33,8 +33,9 @@ func (manualPartitioner) Partition(r *kgo.Record, n int) int {
 	return int(o.partition)
 }
 
-// stickiness chooses partitions for messages that have no key and name none: one
-// for a while, so that batches are full, and then another. It takes two at random
+// stickiness chooses partitions for messages that have no key and name none: one for a
+// while, so that batches are full, and then another; also once nothing is under way to
+// it, as there is no batch to fill then. It takes two at random
 // and of them the one with less under way, which keeps the load even with hardly
 // any work (M. Mitzenmacher, "The Power of Two Choices in Randomized Load
 // Balancing", 2001), and keeps off partitions that are slow, or have no leader.
@@ -46,7 +47,7 @@ type stickiness struct {
 const stickyBytes = 64 << 10
 
 func (s *stickiness) choose(lanes []*lane, size int) int32 {
-	if s.left <= 0 || int(s.partition) >= len(lanes) || lanes[s.partition].blocked.Load() {
+	if s.left <= 0 || int(s.partition) >= len(lanes) || lanes[s.partition].isIdleOrBlocked() {
 		a, b := anyOpen(lanes), anyOpen(lanes)
 		s.partition, s.left = a, stickyBytes
 		if lanes[b].load() < lanes[a].load() {
