@@ -36,8 +36,7 @@ subscription with 8 partitions; each producer has had one message stored.
 
 **The slow consumer** reads a long backlog and ACKs at a steady rate. The messages that came from Kafka are
 counted in the proxy's Kafka client; it is the proxy composed in the benchmark's own program. *Different ones*
-are those that were delivered or are still to be; *dropped* are those that the Kafka client threw away because the
-partition was paused meanwhile, to fetch them again. *Outstanding* is what was fetched of a partition beyond its
+are those that were delivered or are still to be. *Outstanding* is what was fetched of a partition beyond its
 committed position, looked at ten times a second.
 
 **Clients come and go**: the time until the last client was told its partitions, and how many partitions

@@ -136,23 +136,18 @@ type Slow struct {
 	// not the same: those that were delivered, and those that are still to be.
 	Fetched   int64 `json:"fetched"`
 	Different int64 `json:"different"`
-	// Dropped is how many Kafka's client threw away, to fetch them again.
-	Dropped int64 `json:"dropped"`
 	// MostOutstanding is the most that any partition had fetched and not committed.
 	MostOutstanding int64 `json:"most_outstanding"`
 }
 
 // Add adds what came of it: the counts of what was fetched are by partition.
-func (s *Slow) Add(result load.SlowResult, fetched, next, dropped map[int32]int64) {
+func (s *Slow) Add(result load.SlowResult, fetched, next map[int32]int64) {
 	s.Received, s.ACKed, s.Repeated = result.Received, result.ACKed, result.Repeated
 	for _, n := range fetched {
 		s.Fetched += n
 	}
 	for _, n := range next {
 		s.Different += n
-	}
-	for _, n := range dropped {
-		s.Dropped += n
 	}
 }
 
@@ -169,10 +164,10 @@ func (r *Report) writeSlow(w io.Writer) {
 		return
 	}
 	fmt.Fprintf(w, "## A slow consumer of a long backlog\n\n")
-	t := table{head: []string{"", "ACKed", "fetched", "different ones", "dropped", "fetched for each", "most outstanding of a partition"}}
+	t := table{head: []string{"", "ACKed", "fetched", "different ones", "fetched for each", "most outstanding of a partition"}}
 	for _, s := range r.Slow {
 		t.add(fmt.Sprintf("%s, %s messages/s, %s", size(s.ValueBytes), thousands(float64(s.Rate)), count(s.Partitions, "partition")),
-			thousands(float64(s.ACKed)), thousands(float64(s.Fetched)), thousands(float64(s.Different)), thousands(float64(s.Dropped)),
+			thousands(float64(s.ACKed)), thousands(float64(s.Fetched)), thousands(float64(s.Different)),
 			fmt.Sprintf("%.3f", s.FetchedPerMessage()), thousands(float64(s.MostOutstanding)))
 	}
 	t.write(w)

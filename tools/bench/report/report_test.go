@@ -96,7 +96,7 @@ func fullReport() *Report {
 		r.Memory = append(r.Memory, memory)
 	}
 	slow := Slow{ValueBytes: 100, Partitions: 2, Rate: 1000, MostOutstanding: 77}
-	slow.Add(load.SlowResult{Received: 100, ACKed: 90}, map[int32]int64{0: 60, 1: 60}, map[int32]int64{0: 50, 1: 50}, map[int32]int64{0: 10})
+	slow.Add(load.SlowResult{Received: 100, ACKed: 90}, map[int32]int64{0: 60, 1: 60}, map[int32]int64{0: 50, 1: 50})
 	r.Slow = append(r.Slow, slow)
 	rebalance := Rebalance{Clients: 4, Partitions: 10}
 	rebalance.Add(load.Move{What: "4 clients join", Seconds: 1, Moved: 10, Least: 10})

@@ -46,13 +46,10 @@ type Fetched struct {
 	// Next is the offset after the last that came, and so how many different ones
 	// came of a topic that is read from its beginning.
 	Next map[int32]int64 `json:"next"`
-	// Dropped is how many the client threw away, as it does with those of a partition
-	// that was paused while they were on their way.
-	Dropped map[int32]int64 `json:"dropped"`
 }
 
 func newFetched() Fetched {
-	return Fetched{Messages: map[int32]int64{}, Next: map[int32]int64{}, Dropped: map[int32]int64{}}
+	return Fetched{Messages: map[int32]int64{}, Next: map[int32]int64{}}
 }
 
 // StartWatched starts a watched proxy.
@@ -169,9 +166,8 @@ type fetchCounter struct {
 }
 
 var (
-	_ kgo.HookFetchBatchRead        = (*fetchCounter)(nil)
-	_ kgo.HookFetchRecordBuffered   = (*fetchCounter)(nil)
-	_ kgo.HookFetchRecordUnbuffered = (*fetchCounter)(nil)
+	_ kgo.HookFetchBatchRead      = (*fetchCounter)(nil)
+	_ kgo.HookFetchRecordBuffered = (*fetchCounter)(nil)
 )
 
 // OnFetchBatchRead is called for each batch that came.
@@ -186,17 +182,6 @@ func (c *fetchCounter) OnFetchRecordBuffered(record *kgo.Record) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fetched.Next[record.Partition] = max(c.fetched.Next[record.Partition], record.Offset+1)
-}
-
-// OnFetchRecordUnbuffered is called for each message that the client hands out, or
-// drops.
-func (c *fetchCounter) OnFetchRecordUnbuffered(record *kgo.Record, polled bool) {
-	if polled {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.fetched.Dropped[record.Partition]++
 }
 
 // ServeHTTP writes what was counted.

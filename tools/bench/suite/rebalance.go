@@ -28,7 +28,9 @@ func (b *Bench) measureRebalance(ctx context.Context, r *report.Report) error {
 		return err
 	}
 	result := report.Rebalance{Clients: spec.Clients, Partitions: spec.Partitions}
-	for range min(b.options.Rounds, memoryRounds) {
+	// The first time doesn't count: Kafka is busy for a while with the partitions that it
+	// has just made.
+	for round := range 1 + min(b.options.Rounds, memoryRounds) {
 		proxy, err := b.startProxy(ctx)
 		if err != nil {
 			return err
@@ -37,6 +39,9 @@ func (b *Bench) measureRebalance(ctx context.Context, r *report.Report) error {
 		moves, err := role.Rebalance(ctx, spec)
 		if err = errors.Join(err, proxy.Check(), proxy.Stop()); err != nil {
 			return err
+		}
+		if round == 0 {
+			continue
 		}
 		for _, move := range moves {
 			result.Add(move)
