@@ -20,7 +20,8 @@ same round, and the median is taken of them. The first sixth of the messages is 
   frame, have 1,000 outstanding, and ACK whatever has gathered.
 - *proxy, Go SDK*: the same with the SDK's defaults.
 - *limit*: what the protocol and Kafka leave possible where all share the cores: 1 / (1/direct + 1/bare). What
-  is *of the limit* is judged by it.
+  is *of the limit* is judged by it. With direct's *own buffer* in the sum it is higher: more is outstanding
+  there than the proxy lets a client have.
 - *CPU* is the processor time, in user and kernel mode, of each process for a million messages. *Server* is
   the bare server or the proxy.
 

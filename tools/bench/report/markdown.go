@@ -103,6 +103,9 @@ func (t *Throughput) write(w io.Writer) {
 			v.perMillion(Client), v.perMillion(Server), v.perMillion(Kafka), mebibytes(v.Peak[Server]))
 	}
 	lines.add("limit", thousands(t.Limit.Median), percent(t.Limit.Spread), "", "", "", "", "")
+	if t.LimitOwnBuffer != nil {
+		lines.add("limit, own buffer", thousands(t.LimitOwnBuffer.Median), percent(t.LimitOwnBuffer.Spread), "", "", "", "", "")
+	}
 	lines.write(w)
 	for _, v := range t.Variants {
 		if v.Repeated > 0 {

@@ -58,7 +58,10 @@ type Throughput struct {
 	Clients    int    `json:"clients"`
 	// Limit is what the protocol and Kafka leave possible on this machine, in messages
 	// a second: see stats.Limit. It is made of Direct and Bare.
-	Limit    stats.Summary `json:"limit"`
+	Limit stats.Summary `json:"limit"`
+	// LimitOwnBuffer is the same with DirectUnlimited in Direct's place, which has more
+	// messages outstanding than a client of the proxy. Nil where that wasn't measured.
+	LimitOwnBuffer *stats.Summary `json:"limit_own_buffer,omitempty"`
 	Variants []Variant     `json:"variants"`
 }
 
@@ -110,6 +113,10 @@ func (t *Throughput) Compare() {
 		return
 	}
 	t.Limit = pairwise(direct.Rate, bare.Rate, stats.Limit)
+	if unlimited := t.Variant(DirectUnlimited); unlimited != nil {
+		limit := pairwise(unlimited.Rate, bare.Rate, stats.Limit)
+		t.LimitOwnBuffer = &limit
+	}
 	for i := range t.Variants {
 		if v := &t.Variants[i]; v.Name == Stubs || v.Name == SDK {
 			of := Ratio(v.Rate, t.Limit)

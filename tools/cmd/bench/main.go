@@ -63,7 +63,7 @@ func parse(args []string) (settings, error) {
 	flags.IntVar(&s.options.Rounds, "rounds", 5, "how often to measure each thing")
 	flags.Float64Var(&s.options.Scale, "scale", 1, "by how much the numbers of messages and streams, and durations, differ from a full run's")
 	flags.BoolVar(&s.options.Full, "full", false, "measure every combination, not only those that targets are about")
-	short := flags.Bool("short", false, "only see that everything works, in about two minutes: one round of a fiftieth")
+	short := flags.Bool("short", false, "only see that everything works, in about two minutes: -rounds 1 -scale 0.02 unless they are given")
 	only := flags.String("only", "", "sections to measure, with commas between, of "+strings.Join(suite.SectionNames(), ", ")+"; all but profiles if empty")
 	flags.StringVar(&s.options.Profiles, "profiles", "", "a folder to write profiles of the proxy to, for -only profiles")
 	flags.StringVar(&s.json, "json", "", "a file to write everything to")
@@ -75,8 +75,13 @@ func parse(args []string) (settings, error) {
 	if flags.NArg() > 0 {
 		return s, fmt.Errorf("%q is not understood: see -help", flags.Arg(0))
 	}
-	if *short {
-		s.options.Rounds, s.options.Scale = 1, 0.02
+	given := map[string]bool{}
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	if *short && !given["rounds"] {
+		s.options.Rounds = 1
+	}
+	if *short && !given["scale"] {
+		s.options.Scale = 0.02
 	}
 	if *only != "" {
 		s.options.Only = strings.Split(*only, ",")
