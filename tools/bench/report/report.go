@@ -62,7 +62,7 @@ type Throughput struct {
 	// LimitOwnBuffer is the same with DirectUnlimited in Direct's place, which has more
 	// messages outstanding than a client of the proxy. Nil where that wasn't measured.
 	LimitOwnBuffer *stats.Summary `json:"limit_own_buffer,omitempty"`
-	Variants []Variant     `json:"variants"`
+	Variants       []Variant      `json:"variants"`
 }
 
 // Variant is one of those ways.
