@@ -48,6 +48,9 @@ func StartServer(ctx context.Context, cmd *exec.Cmd, address func(line string) (
 	if err != nil {
 		return nil, errors.Join(err, output.Close(), theirs.Close())
 	}
+	if cmd.Cancel != nil { // its context's end is to let it clean up
+		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	}
 	if err := errors.Join(cmd.Start(), theirs.Close()); err != nil {
 		return nil, errors.Join(err, output.Close())
 	}
