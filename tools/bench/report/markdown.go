@@ -13,8 +13,11 @@ import (
 func (r *Report) WriteMarkdown(w io.Writer, command string) {
 	fmt.Fprintf(w, `# Benchmarks
 
-Written by `+"`%s`"+`: change nothing here by hand. What the figures mean, and how to
-measure, is [at the end](#what-is-measured).
+This page is generated: change nothing here by hand. It was written by
+
+`+"`%s`"+`
+
+What the figures mean, and how to measure, is [at the end](#what-is-measured).
 
 `, command)
 	r.writeEnvironment(w)
