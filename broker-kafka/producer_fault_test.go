@@ -228,9 +228,7 @@ func TestAProducerIDThatCannotBeHadIsAskedForAgain(t *testing.T) {
 		t.Run(refusal.Message, func(t *testing.T) {
 			e := newProduceEnv(t, nil)
 			e.topic("orders", 1)
-			// The library may overlook a message that comes while it gives up on the
-			// producer id. Such a one fails when its time is up.
-			p := e.producer(broker.ProducerOptions{Timeout: 3 * time.Second})
+			p := e.producer(broker.ProducerOptions{})
 			fault := e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: refusal, Count: -1, TopLevel: true})
 			code := broker.CodeOf(produce(t, p, message("orders", "v")).await()[0].err)
 			assert.Contains(t, []broker.Code{broker.CodeUnavailable, broker.CodePermissionDenied}, code)

@@ -82,13 +82,16 @@ func (k *topicKeeper) openExisting(ctx context.Context, topics []*producerTopic,
 	for _, t := range topics {
 		d := described[t.name]
 		t.missingSince = time.Time{}
-		k.openTopic(t, &topicInfo{id: d.id, partitions: d.partitions, rules: k.ownRules(rules[t.name]), asOf: time.Now()})
+		k.openTopic(ctx, t, &topicInfo{id: d.id, partitions: d.partitions, rules: k.ownRules(rules[t.name]), asOf: time.Now()})
 	}
 }
 
-func (k *topicKeeper) openTopic(t *producerTopic, info *topicInfo) {
+func (k *topicKeeper) openTopic(ctx context.Context, t *producerTopic, info *topicInfo) {
 	if t.last != nil && t.last.stillHolds(info) {
 		info.session, info.lanes = t.last.session, t.last.lanes
+	} else if err := k.session.begin(ctx); err != nil {
+		k.unreachable([]*producerTopic{t}, mapError(err, t.name, broker.AnyPartition))
+		return
 	} else if !k.move(t, info) {
 		t.expire(nil)
 		return

@@ -33,7 +33,8 @@ type session struct {
 	batchBytes map[string]int32
 
 	// Of the keeper's goroutine alone.
-	topics int // now in this session
+	topics int  // now in this session
+	begun  bool // it has a producer id
 }
 
 func (b *Broker) newSession(maxMessageBytes int) (*session, error) {
@@ -104,11 +105,31 @@ func (s *session) enter(topic string, batchBytes int32) bool {
 	return true
 }
 
+// begin gets the session its producer id. Messages come only after it: if there is none
+// to be had, the client library fails all that it holds, but may forget one of a topic
+// that it is just getting to know.
+func (s *session) begin(ctx context.Context) error {
+	if s.begun || s.broken.Load() {
+		return nil // what is broken takes no topic
+	}
+	_, _, err := s.cl.ProducerID(ctx)
+	s.begun = err == nil
+	if isFinal(err) {
+		s.broken.Store(true)
+	}
+	return err
+}
+
 // isBeyondRepair asks for the producer id, and reports whether the client library
-// has given up on it: it doesn't ask brokers again after an answer that isn't
-// worth retrying, though the next might be good.
+// has given up on it.
 func (s *session) isBeyondRepair(ctx context.Context) bool {
 	_, _, err := s.cl.ProducerID(ctx)
+	return isFinal(err)
+}
+
+// isFinal: the library doesn't ask brokers for a producer id again after an answer that
+// isn't worth retrying, though the next might be good.
+func isFinal(err error) bool {
 	_, isKafkas := errors.AsType[*kerr.Error](err)
 	return isKafkas && !kgo.IsRetryableBrokerErr(err)
 }
