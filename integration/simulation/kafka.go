@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -69,8 +70,10 @@ func newKafkaCluster(w *world) *kafkaCluster {
 	})
 	ids := &producerIDs{ids: map[producerPartition]int64{}}
 	k.cluster.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		k.cluster.KeepControl()
 		ids.separate(request.(*kmsg.ProduceRequest))
-		return nil, nil, false
+		response := k.refuseTopicsThatAreGone(request.(*kmsg.ProduceRequest))
+		return response, nil, response != nil
 	})
 	return k
 }
@@ -126,6 +129,34 @@ func (k *kafkaCluster) topics() []string {
 
 func (k *kafkaCluster) partitions(topic string) int {
 	return len(k.cluster.PartitionInfos(topic))
+}
+
+// refuseTopicsThatAreGone answers requests to produce to two topics or more that are gone:
+// kfake takes one for the other, and panics. What is for other topics is refused so that
+// it is sent again. Otherwise it returns nil.
+func (k *kafkaCluster) refuseTopicsThatAreGone(request *kmsg.ProduceRequest) kmsg.Response {
+	gone := 0
+	response := request.ResponseKind().(*kmsg.ProduceResponse)
+	for i := range request.Topics {
+		t := &request.Topics[i]
+		err := kerr.NotLeaderForPartition
+		if t.TopicID != [16]byte{} && k.cluster.TopicIDInfo(t.TopicID) == nil {
+			err = kerr.UnknownTopicID
+			gone++
+		}
+		answer := kmsg.NewProduceResponseTopic()
+		answer.Topic, answer.TopicID = t.Topic, t.TopicID
+		for j := range t.Partitions {
+			p := kmsg.NewProduceResponseTopicPartition()
+			p.Partition, p.ErrorCode = t.Partitions[j].Partition, err.Code
+			answer.Partitions = append(answer.Partitions, p)
+		}
+		response.Topics = append(response.Topics, answer)
+	}
+	if gone < 2 {
+		return nil
+	}
+	return response
 }
 
 // keepEndsOfEmptyLogs has kfake answer that older leaders' messages end where the log
