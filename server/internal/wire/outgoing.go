@@ -136,12 +136,13 @@ type wireField struct {
 
 // nextField returns the first field of data, which is not empty.
 func nextField(data []byte) (f wireField, err error) {
-	tag, value := tagBytes, 0
+	tag := tagBytes
 	if first := data[0]; first>>3 > 0 && first < 0x80 { // nearly always
 		f.number, f.kind = protowire.Number(first>>3), protowire.Type(first&7)
 	} else if f.number, f.kind, tag = protowire.ConsumeTag(data); tag < 0 || f.number > protowire.MaxValidNumber {
 		return f, errCannotParse
 	}
+	var value int
 	switch f.kind {
 	case protowire.BytesType:
 		f.bytes, value = protowire.ConsumeBytes(data[tag:])
