@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -20,7 +21,30 @@ func dialer(opts []kgo.Opt) (dialFunc, error) {
 		return nil, err
 	}
 	defer cl.Close()
-	return cl.OptValue(kgo.Dialer).(dialFunc), nil
+	return unhurried(cl.OptValue(kgo.Dialer).(dialFunc)), nil
+}
+
+// failedDialPause is how long a connection takes, at least, that can't be made. The
+// client library doesn't wait before it tries again while any message's time is up that it
+// can't fail yet, and a broker that is down refuses connections at once: it would use a
+// core for nothing.
+const failedDialPause = 50 * time.Millisecond
+
+func unhurried(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, host string) (net.Conn, error) {
+		begun := time.Now()
+		conn, err := dial(ctx, network, host)
+		if err == nil {
+			return conn, nil
+		}
+		timer := time.NewTimer(failedDialPause - time.Since(begun))
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		return nil, err
+	}
 }
 
 // tap makes dial return connections that keep the ledger.
