@@ -261,7 +261,7 @@ func (c *checker) acked(i int, e Acked) {
 				entry(s.client.began(m)), evidence{i, m})
 		}
 		r := c.readingOf(s.group.subscription, m.partition)
-		if c.ackHeld(i, s, m) || s.doubtful[m] {
+		if c.ackHeld(i, s, m) || s.doubtful[m] || c.mayHoldAgain(i, s, m) {
 			delete(s.doubtful, m)
 			if judged {
 				r.noteAcked(i, m, by)
@@ -273,6 +273,18 @@ func (c *checker) acked(i int, e Acked) {
 			}
 		}
 	}
+}
+
+// mayHoldAgain: while a send waited, the server may have lost a partition, got it again
+// and given the stream the same messages again. All that is recorded after the wait, and
+// an ACK counts before.
+func (c *checker) mayHoldAgain(i int, s *stream, m *message) bool {
+	if s.side != Server || !s.group.exact || !c.decided(i, s).Before(c.at(i)) {
+		return false
+	}
+	sh := s.group.shareOf(m.partition)
+	h := sh.holder
+	return sh.assigned && sh.fetchOf(m).last > sh.gainedAt && (h == nil || h.stream == s)
 }
 
 // ackHeld takes an ACK and reports whether it counts: whether the stream holds the
