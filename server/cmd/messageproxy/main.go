@@ -2,10 +2,14 @@
 // messages over gRPC, and Kafka keeps them.
 package main
 
-import "os"
+import (
+	"os"
+
+	"github.com/messageproxy/messageproxy/server/memory"
+)
 
 func main() {
-	fitBuffers()
+	memory.FitBuffers()
 	os.Exit(run(program{
 		args:    os.Args[1:],
 		environ: os.Environ(),

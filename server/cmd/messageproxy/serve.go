@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +13,7 @@ import (
 	kafka "github.com/messageproxy/messageproxy/broker-kafka"
 	"github.com/messageproxy/messageproxy/server"
 	"github.com/messageproxy/messageproxy/server/internal/config"
+	"github.com/messageproxy/messageproxy/server/memory"
 )
 
 func newServeCommand(p program) *cobra.Command {
@@ -48,7 +48,8 @@ func (p program) serve(ctx context.Context, s config.Settings) error {
 		return errNoBrokers
 	}
 	log := p.newLogger(s.Log)
-	limitMemory(log, os.ReadFile)
+	memory.LimitToContainer(log)
+	memory.AllowGarbage()
 	ctx, release := untilSignal(ctx, log)
 	defer release()
 	return serveKafka(ctx, s, log, func(net.Addr) {})

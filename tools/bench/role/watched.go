@@ -16,11 +16,10 @@ import (
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-	"google.golang.org/grpc/experimental"
-	"google.golang.org/grpc/mem"
 
 	kafka "github.com/messageproxy/messageproxy/broker-kafka"
 	"github.com/messageproxy/messageproxy/server"
+	"github.com/messageproxy/messageproxy/server/memory"
 	"github.com/messageproxy/messageproxy/tools/bench/process"
 )
 
@@ -108,7 +107,8 @@ func playWatched(ctx context.Context, text []byte, stdin io.Reader, stdout io.Wr
 		runtime.SetMutexProfileFraction(10)
 		runtime.SetBlockProfileRate(10_000)
 	}
-	fitBuffers()
+	memory.FitBuffers()
+	memory.AllowGarbage()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
@@ -146,17 +146,6 @@ func serveWatched(ctx context.Context, broker *kafka.Broker, log *slog.Logger, c
 	}
 	fmt.Fprintln(stdout, listening+listener.Addr().String()+" "+debug.Addr().String())
 	return errors.Join(proxy.Serve(ctx, listener), web.Close())
-}
-
-// fitBuffers gives gRPC the buffers that the proxy's command gives it.
-func fitBuffers() {
-	var sizes []uint8
-	for size := uint8(8); size <= 20; size++ {
-		sizes = append(sizes, size)
-	}
-	if pool, err := mem.NewBinaryTieredBufferPool(sizes...); err == nil { // it fails for sizes that no machine has
-		experimental.SetDefaultBufferPool(pool)
-	}
 }
 
 // fetchCounter is a hook of Kafka's client. It serves what it counts as JSON.

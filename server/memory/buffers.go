@@ -1,4 +1,4 @@
-package main
+package memory
 
 import (
 	"google.golang.org/grpc/experimental"
@@ -22,9 +22,9 @@ func newBufferPool() (mem.BufferPool, error) {
 	return mem.NewBinaryTieredBufferPool(sizes...)
 }
 
-// fitBuffers has gRPC use such a pool. It must be called before anything else of
+// FitBuffers has gRPC use such a pool. It must be called before anything else of
 // gRPC's is.
-func fitBuffers() {
+func FitBuffers() {
 	if pool, err := newBufferPool(); err == nil { // it fails for sizes that no machine has
 		experimental.SetDefaultBufferPool(pool)
 	}
