@@ -228,7 +228,7 @@ func TestAProducerIDThatCannotBeHadIsAskedForAgain(t *testing.T) {
 		t.Run(refusal.Message, func(t *testing.T) {
 			e := newProduceEnv(t, nil)
 			e.topic("orders", 1)
-			p := e.producer(broker.ProducerOptions{})
+			p := e.producer(broker.ProducerOptions{Timeout: 2 * time.Second})
 			fault := e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: refusal, Count: -1, TopLevel: true})
 			code := broker.CodeOf(produce(t, p, message("orders", "v")).await()[0].err)
 			assert.Contains(t, []broker.Code{broker.CodeUnavailable, broker.CodePermissionDenied}, code)
@@ -240,6 +240,29 @@ func TestAProducerIDThatCannotBeHadIsAskedForAgain(t *testing.T) {
 			assert.Equal(t, "later", e.stored("orders")[0][0])
 		})
 	}
+}
+
+// A topic that moves to another session waits for its producer id as the first one did.
+func TestAProducerIDThatALaterSessionCannotHaveIsAwaited(t *testing.T) {
+	e := newProduceEnv(t, nil)
+	e.topic("orders", 1)
+	p := e.producer(broker.ProducerOptions{Timeout: 5 * time.Second})
+	produce(t, p, message("orders", "first")).mustStore()
+	refusals := e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: kerr.UnknownServerError, Count: -1, TopLevel: true})
+	require.NoError(t, e.cluster.DeleteTopic("orders"))
+	e.topic("orders", 1)
+	require.Eventually(t, func() bool {
+		if err := produce(t, p, message("orders", "refused")).await()[0].err; err == nil || refusals.Hits() == 0 {
+			return false
+		}
+		return p.keeper.topic("orders").opened.Load() == nil
+	}, patience, 10*time.Millisecond)
+	assert.Empty(t, e.records("orders"))
+	refusals.Remove()
+	require.Eventually(t, func() bool {
+		return produce(t, p, message("orders", "later")).await()[0].err == nil
+	}, patience, 50*time.Millisecond)
+	assert.Equal(t, []string{"later"}, e.stored("orders")[0])
 }
 
 func TestALeaderThatMovesIsFollowed(t *testing.T) {

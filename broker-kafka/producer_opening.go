@@ -120,7 +120,8 @@ func (k *topicKeeper) move(t *producerTopic, info *topicInfo) bool {
 			k.log.Error("No Kafka client can be made, though one could before.", "error", err)
 			return false
 		}
-		k.session.enter(t.name, info.rules.maxBatchBytes)
+		nudge(k.wakeup)
+		return false // it has to begin first
 	}
 	if t.last != nil {
 		t.last.session.topics--
