@@ -105,38 +105,6 @@ func (m *Message) size() int {
 	return n
 }
 
-// copyToWire fills out with a copy of m, so that nobody minds what the caller
-// does with m afterwards. All bytes share one allocation.
-func (m *Message) copyToWire(out *messageproxyv1.OutgoingMessage, size int) {
-	buffer := make([]byte, 0, size)
-	keep := func(b []byte) []byte {
-		if b == nil {
-			return nil
-		}
-		start := len(buffer)
-		buffer = append(buffer, b...)
-		return buffer[start:len(buffer):len(buffer)]
-	}
-	out.Topic = m.Topic
-	out.Key = keep(m.Key)
-	out.Value = keep(m.Value)
-	if len(m.Headers) > 0 {
-		headers := make([]messageproxyv1.Header, len(m.Headers))
-		out.Headers = make([]*messageproxyv1.Header, len(m.Headers))
-		for i := range m.Headers {
-			headers[i].Key = m.Headers[i].Key
-			headers[i].Value = keep(m.Headers[i].Value)
-			out.Headers[i] = &headers[i]
-		}
-	}
-	if m.ToPartition != nil {
-		out.Partition = new(*m.ToPartition)
-	}
-	if !m.Timestamp.IsZero() {
-		out.TimestampMs = new(m.Timestamp.UnixMilli())
-	}
-}
-
 // messagesFromWire returns the messages of one partition in one allocation, and
 // their headers in another.
 func messagesFromWire(in *messageproxyv1.PartitionMessages) []Message {

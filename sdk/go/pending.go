@@ -1,19 +1,17 @@
 package messageproxy
 
-import (
-	"context"
-
-	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
-)
+import "context"
 
 // pending is a message that the client has taken over to produce. It belongs to
 // its producer and is guarded by the producer's mu, but for what is said below.
 type pending struct {
-	// out is what goes on the wire. While a frame with it is being sent, it belongs
-	// to the writer.
-	out  messageproxyv1.OutgoingMessage
-	size int
-	ctx  context.Context // bounds the message's life; never nil
+	// encoded is what goes on the wire, but for the sequence, which is that of the
+	// stream that it was given to. While a frame with it is being sent, both belong to
+	// the writer.
+	encoded  []byte
+	sequence uint64
+	size     int
+	ctx      context.Context // bounds the message's life; never nil
 
 	// callback, of ProduceAsync, or answeredc, of Produce, tells the caller. The
 	// receipt and err may be read by whoever was told.
@@ -37,11 +35,10 @@ type pending struct {
 }
 
 func newPending(ctx context.Context, m *Message, callback func(Receipt, error)) *pending {
-	p := &pending{size: m.size(), ctx: ctx, callback: callback}
+	p := &pending{encoded: m.encode(), size: m.size(), ctx: ctx, callback: callback}
 	if callback == nil {
 		p.answeredc = make(chan struct{})
 	}
-	m.copyToWire(&p.out, p.size)
 	return p
 }
 

@@ -33,7 +33,7 @@ func BenchmarkPending(b *testing.B) {
 	m := &Message{Topic: "orders", Key: make([]byte, 8), Value: make([]byte, 100)}
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
-	request := &messageproxyv1.ProduceRequest{}
+	sent := newProduceFrame()
 	results := newResults()
 	answered := 0
 	callback := func(Receipt, error) { answered++ }
@@ -42,10 +42,10 @@ func BenchmarkPending(b *testing.B) {
 		for range pendingWindow {
 			p.produceAsync(ctx, m, callback)
 		}
-		for n := 0; p.fillFrame(request, s); {
-			frame := results[n : n+len(request.GetMessages())]
-			for i, out := range request.GetMessages() {
-				frame[i].Sequence = out.GetSequence()
+		for n := 0; p.fillFrame(sent, s); {
+			frame := results[n : n+len(sent.messages)]
+			for i, m := range sent.messages {
+				frame[i].Sequence = m.sequence
 			}
 			p.takeResults(s, frame)
 			n += len(frame)

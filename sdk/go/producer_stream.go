@@ -95,10 +95,10 @@ func (p *producer) attach() *produceStream {
 
 // write sends what gathers in the queue until the stream or the producer ends.
 func (p *producer) write(stream produceClient, s *produceStream, received chan *Error) {
-	request := &messageproxyv1.ProduceRequest{}
+	frame := newProduceFrame()
 	for len(received) == 0 { // not known to be lost
-		if p.fillFrame(request, s) {
-			if stream.Send(request) != nil {
+		if p.fillFrame(frame, s) {
+			if stream.SendMsg(frame) != nil {
 				return // the receiver learns why
 			}
 			continue
@@ -118,22 +118,21 @@ func (p *producer) write(stream produceClient, s *produceStream, received chan *
 
 // fillFrame takes from the queue what has gathered, up to a frame's size, and
 // puts it on the wire. It reports whether there is something to send.
-func (p *producer) fillFrame(request *messageproxyv1.ProduceRequest, s *produceStream) bool {
-	clear(request.Messages) // what was sent can be freed
-	request.Messages = request.Messages[:0]
+func (p *producer) fillFrame(frame *produceFrame, s *produceStream) bool {
+	frame.reset()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	bytes := 0
 	for m := p.queue.first; m != nil && bytes < maxFrameBytes; m = p.queue.first {
 		p.queue.remove(m)
 		s.sequence++
-		m.out.Sequence = s.sequence
+		m.sequence = s.sequence
 		m.onWire = true
 		s.unanswered[s.sequence] = m
-		request.Messages = append(request.Messages, &m.out)
+		frame.add(m)
 		bytes += m.size + perMessageBytes
 	}
-	return len(request.Messages) > 0
+	return len(frame.messages) > 0
 }
 
 // receive takes results until the stream ends, and returns why it did.
