@@ -134,11 +134,3 @@ func messagesFromWire(in *messageproxyv1.PartitionMessages) []Message {
 	}
 	return messages
 }
-
-func receiptFromWire(in *messageproxyv1.MessageReceipt) Receipt {
-	return Receipt{
-		MessageID: in.GetMessageId(),
-		Partition: in.GetPartition(),
-		Timestamp: time.UnixMilli(in.GetTimestampMs()),
-	}
-}

@@ -45,7 +45,7 @@ func BenchmarkPending(b *testing.B) {
 		for n := 0; p.fillFrame(sent, s); {
 			frame := results[n : n+len(sent.messages)]
 			for i, m := range sent.messages {
-				frame[i].Sequence = m.sequence
+				frame[i].sequence = m.sequence
 			}
 			p.takeResults(s, frame)
 			n += len(frame)
@@ -65,12 +65,10 @@ func BenchmarkPending(b *testing.B) {
 	reportPerMessage(b)
 }
 
-func newResults() []*messageproxyv1.ProduceResult {
-	results := make([]*messageproxyv1.ProduceResult, pendingWindow)
+func newResults() []produceResult {
+	results := make([]produceResult, pendingWindow)
 	for i := range results {
-		results[i] = &messageproxyv1.ProduceResult{Outcome: &messageproxyv1.ProduceResult_Receipt{
-			Receipt: &messageproxyv1.MessageReceipt{MessageId: "AAAAAAAAAAAAAAAAAAAAAQAAAAAAAAAAAAAAAQ"},
-		}}
+		results[i].receipt.MessageID = "AAAAAAAAAAAAAAAAAAAAAQAAAAAAAAAAAAAAAQ"
 	}
 	return results
 }

@@ -138,44 +138,34 @@ func (p *producer) fillFrame(frame *produceFrame, s *produceStream) bool {
 // receive takes results until the stream ends, and returns why it did.
 func (p *producer) receive(stream produceClient, s *produceStream) *Error {
 	var terminal *Error
+	response := newProduceResults()
 	for {
-		response, err := stream.Recv()
-		if err != nil {
+		if err := stream.RecvMsg(response); err != nil {
 			if terminal == nil {
 				terminal = streamError(err)
 			}
 			return terminal
 		}
-		p.takeResults(s, response.GetResults())
-		if e := response.GetTerminalError(); e != nil {
-			terminal = errorFromWire(e)
+		p.takeResults(s, response.results)
+		if response.terminal != nil {
+			terminal = response.terminal
 		}
 	}
 }
 
-func (p *producer) takeResults(s *produceStream, results []*messageproxyv1.ProduceResult) {
+func (p *producer) takeResults(s *produceStream, results []produceResult) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, result := range results {
-		m := s.unanswered[result.GetSequence()]
+	for i := range results {
+		result := &results[i]
+		m := s.unanswered[result.sequence]
 		if m == nil {
 			continue
 		}
-		delete(s.unanswered, result.GetSequence())
+		delete(s.unanswered, result.sequence)
 		s.progressed = true
 		p.offLocked(m)
-		p.answerLocked(outcome(m, result))
-	}
-}
-
-func outcome(m *pending, result *messageproxyv1.ProduceResult) (*pending, Receipt, error) {
-	switch o := result.GetOutcome().(type) {
-	case *messageproxyv1.ProduceResult_Receipt:
-		return m, receiptFromWire(o.Receipt), nil
-	case *messageproxyv1.ProduceResult_Error:
-		return m, Receipt{}, errorFromWire(o.Error)
-	default:
-		return m, Receipt{}, unknownOutcome("the server's answer is of a kind that this version doesn't know", nil)
+		p.answerLocked(m, result.receipt, result.err)
 	}
 }
 
