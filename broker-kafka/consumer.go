@@ -297,8 +297,8 @@ func (c *consumer) Ack(ids ...broker.MessageID) {
 			continue
 		}
 		c.commits.acked++
-		if p.isHeldBack() && p.tracker.Held() <= c.opts.PartitionWindow/2 {
-			c.commits.urgent = true
+		if p.isHeldBack() && p.held() <= c.opts.PartitionWindow/2 {
+			c.ackedToHalfLocked(p)
 		}
 	}
 	c.scheduleCommitLocked()

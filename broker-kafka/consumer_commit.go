@@ -86,6 +86,11 @@ type membership struct {
 	generation int32
 }
 
+// arePrompt reports whether commits succeed, and in no time.
+func (s *commits) arePrompt(now time.Time) bool {
+	return s.failedSince.IsZero() && (s.inFlightSince.IsZero() || now.Sub(s.inFlightSince) <= windowPatience)
+}
+
 const (
 	firstCommitBackoff = 100 * time.Millisecond
 	maxCommitBackoff   = 2 * time.Second

@@ -82,6 +82,14 @@ func (p *partition) outstanding() int {
 	return p.tracker.Outstanding() + p.queued
 }
 
+// held is how many of these would be left if a commit were made now.
+func (p *partition) held() int {
+	if p.tracker == nil {
+		return 0
+	}
+	return p.tracker.Held() + p.queued
+}
+
 func (p *partition) isHeldBack() bool { return p.pauses&pausedByWindow != 0 }
 
 // needsCommit: the position moved since it was last made durable. While the topic may
@@ -147,12 +155,35 @@ func (c *consumer) freeLocked(p *partition) {
 // reviewWindowLocked pauses a partition that has as many outstanding messages as
 // its window, and resumes it when half of it is left.
 func (c *consumer) reviewWindowLocked(p *partition) {
-	switch n := p.outstanding(); {
+	n := p.outstanding()
+	if c.presumesCommitsLocked(p) {
+		n = p.held()
+	}
+	switch {
 	case n >= c.opts.PartitionWindow:
 		c.holdLocked(p)
 	case n <= c.opts.PartitionWindow/2:
 		c.freeLocked(p)
 	}
+}
+
+// ackedToHalfLocked is called when a commit would leave at most half of a window that
+// is held back.
+func (c *consumer) ackedToHalfLocked(p *partition) {
+	if c.presumesCommitsLocked(p) {
+		c.freeLocked(p)
+		c.applyPausesLocked(p)
+	} else {
+		c.commits.urgent = true
+	}
+}
+
+// presumesCommitsLocked reports whether what is ACKed in a partition counts as durable
+// for its window. To wait for the commits too would leave a fast caller without messages
+// for a good part of the time, as a commit takes about as long as a fetch; and as long
+// as commits are prompt, little is ACKed and not durable.
+func (c *consumer) presumesCommitsLocked(p *partition) bool {
+	return p.quick && !p.commitFailed && c.commits.arePrompt(time.Now())
 }
 
 // awaitWindows waits for the partitions that are awaited, and pauses those that

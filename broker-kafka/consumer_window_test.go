@@ -3,6 +3,7 @@
 package kafka
 
 import (
+	"math/rand/v2"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // fetchCounter counts the records that the client fetched, also those that it
@@ -128,5 +130,70 @@ func TestFastSubscriptionIsNotHeldUpByIdlePartitions(t *testing.T) {
 			return acked == count
 		})
 		assert.Less(e, time.Since(begin), 4*fetchWait)
+	})
+}
+
+// inFetches stores so many batches of so many messages, each as large as one fetch.
+func (e *env) inFetches(batches, messages int) {
+	e.Helper()
+	random := rand.NewChaCha8([32]byte{}) // nothing that can be compressed
+	for range batches {
+		records := make([]*kgo.Record, messages)
+		for i := range records {
+			value := make([]byte, fetchPartitionBytes/messages)
+			_, _ = random.Read(value)
+			records[i] = &kgo.Record{Topic: testTopic, Value: value}
+		}
+		require.NoError(e, e.client.ProduceSync(e.Context(), records...).FirstErr())
+	}
+}
+
+// slowCommits has the cluster take so long for each commit.
+func slowCommits(e *env, latency time.Duration) {
+	e.cluster.ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
+		e.cluster.KeepControl()
+		e.cluster.SleepControl(func() { time.Sleep(latency) })
+		return nil, nil, false
+	})
+}
+
+// ackAtOnce polls for so long and ACKs what comes as soon as it is there. It returns the
+// most messages that were ever ACKed and not committed.
+func (c *testConsumer) ackAtOnce(d time.Duration) (acked, mostUncommitted int) {
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		c.pollFor(time.Millisecond)
+		for ; acked < len(c.messages[0]); acked++ {
+			c.ack(0, c.messages[0][acked].Position)
+		}
+		mostUncommitted = max(mostUncommitted, acked-int(max(c.env.committed(0), 0)))
+	}
+	return acked, mostUncommitted
+}
+
+// Commits that are prompt don't count for the window of a caller that ACKs at once:
+// fetches and commits are under way at the same time.
+func TestFastSubscriptionIsNotHeldUpByCommits(t *testing.T) {
+	inBubble(t, 1, func(e *env) {
+		const latency, window, fetches, each = 20 * time.Millisecond, 50, 40, 100
+		e.inFetches(fetches, each)
+		slowCommits(e, latency)
+		c := e.open(withWindow(window))
+		c.pollMessages(0, 1)
+		acked, _ := c.ackAtOnce(fetches * latency / 4)
+		assert.Equal(e, fetches*each, acked, "a fetch needs no commit")
+	})
+}
+
+// Those that take long do.
+func TestFastSubscriptionWaitsForCommitsThatTakeLong(t *testing.T) {
+	inBubble(t, 1, func(e *env) {
+		const latency, window, fetches, each = time.Second, 50, 40, 100
+		e.inFetches(fetches, each)
+		slowCommits(e, latency)
+		c := e.open(withWindow(window))
+		c.pollMessages(0, 1)
+		_, uncommitted := c.ackAtOnce(2 * fetches * latency)
+		assert.LessOrEqual(e, uncommitted, window+4*each)
+		assert.EqualValues(e, fetches*each, c.env.committed(0))
 	})
 }

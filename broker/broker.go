@@ -104,7 +104,8 @@ type ConsumerOptions struct {
 	// PartitionWindow is how many messages of a partition may be outstanding
 	// (returned by PollMessages and not yet durably ACKed). The consumer stops
 	// fetching a partition that has as many and goes on when half are left. One
-	// fetch may overshoot it. Zero means 1,000.
+	// fetch may overshoot it. ACKs may count before they are durable, as long as
+	// that is a matter of moments. Zero means 1,000.
 	PartitionWindow int
 	// HandoverTimeout is how long the consumer waits, after EventRevoking, for
 	// Release. Zero means 10 seconds.

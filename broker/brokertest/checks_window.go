@@ -7,6 +7,7 @@ var windowChecks = []Check{
 		Name: "window/bound",
 		Quotes: []string{
 			"PartitionWindow is how many messages of a partition may be outstanding", "One fetch may overshoot it",
+			"ACKs may count before they are durable, as long as that is a matter of moments",
 			"The consumer stops fetching a partition that has as many and goes on when half are left",
 		},
 		run: checkWindow,
