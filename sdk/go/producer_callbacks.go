@@ -76,7 +76,7 @@ func (p *producer) expire(done <-chan struct{}) {
 	if p.stream == nil {
 		return
 	}
-	for _, m := range p.stream.unanswered {
+	for _, m := range p.stream.unanswered.all() {
 		if m.callback != nil && m.ctx.Done() == done {
 			p.abandonLocked(m)
 		}

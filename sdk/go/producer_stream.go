@@ -2,7 +2,6 @@ package messageproxy
 
 import (
 	"context"
-	"maps"
 	"runtime"
 	"slices"
 	"time"
@@ -28,10 +27,8 @@ type produceClient = grpc.BidiStreamingClient[messageproxyv1.ProduceRequest, mes
 // produceStream is what the producer knows of one stream. Guarded by the
 // producer's mu.
 type produceStream struct {
-	sequence uint64
-	// unanswered is what was given to the stream and has no result yet, by
-	// sequence.
-	unanswered map[uint64]*pending
+	sequence   uint64
+	unanswered unanswered
 	// progressed: a result has come.
 	progressed bool
 }
@@ -88,7 +85,7 @@ func (p *producer) runStream() *Error {
 func (p *producer) attach() *produceStream {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stream = &produceStream{unanswered: map[uint64]*pending{}}
+	p.stream = &produceStream{}
 	p.trouble = nil
 	return p.stream
 }
@@ -128,7 +125,7 @@ func (p *producer) fillFrame(frame *produceFrame, s *produceStream) bool {
 		s.sequence++
 		m.sequence = s.sequence
 		m.onWire = true
-		s.unanswered[s.sequence] = m
+		s.unanswered.put(m)
 		frame.add(m)
 		bytes += m.size + perMessageBytes
 	}
@@ -158,11 +155,10 @@ func (p *producer) takeResults(s *produceStream, results []produceResult) {
 	defer p.mu.Unlock()
 	for i := range results {
 		result := &results[i]
-		m := s.unanswered[result.sequence]
+		m := s.unanswered.take(result.sequence)
 		if m == nil {
 			continue
 		}
-		delete(s.unanswered, result.sequence)
 		s.progressed = true
 		p.offLocked(m)
 		p.answerLocked(m, result.receipt, result.err)
@@ -179,17 +175,16 @@ func (p *producer) detach(s *produceStream, reason *Error) {
 	if s.progressed {
 		p.retry.reset()
 	}
-	sequences := slices.Sorted(maps.Keys(s.unanswered))
+	messages := s.unanswered.all()
 	again := reason.Code == CodeShuttingDown && !p.closed
-	for _, sequence := range slices.Backward(sequences) {
-		m := s.unanswered[sequence]
+	for _, m := range slices.Backward(messages) {
 		if again && !m.answered {
 			m.onWire = false
 			p.queue.pushFront(m)
 		}
 	}
-	for _, sequence := range sequences {
-		if m := s.unanswered[sequence]; m.onWire {
+	for _, m := range messages {
+		if m.onWire {
 			p.offLocked(m)
 			p.answerLocked(m, Receipt{}, unknownOutcome("the stream was lost before the server answered", reason))
 		}
@@ -236,7 +231,7 @@ func (p *producer) failUnansweredLocked() {
 	if p.stream == nil {
 		return
 	}
-	for _, sequence := range slices.Sorted(maps.Keys(p.stream.unanswered)) {
-		p.answerLocked(p.stream.unanswered[sequence], Receipt{}, unknownOutcome("the client was closed before the server answered", ErrClosed))
+	for _, m := range p.stream.unanswered.all() {
+		p.answerLocked(m, Receipt{}, unknownOutcome("the client was closed before the server answered", ErrClosed))
 	}
 }
