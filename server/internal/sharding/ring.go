@@ -76,16 +76,27 @@ func (r *Ring) With(member MemberID) *Ring {
 		added = append(added, point{hash, int32(at)})
 	}
 	slices.SortFunc(added, point.compare)
-	shifted := slices.Clone(r.points)
-	for i := range shifted {
-		if shifted[i].member >= int32(at) {
-			shifted[i].member++
-		}
-	}
 	return &Ring{
-		members: slices.Insert(slices.Clone(r.members), at, member),
-		points:  merge(shifted, added),
+		members: slices.Insert(slices.Clip(r.members), at, member),
+		points:  r.pointsWith(added, int32(at)),
 	}
+}
+
+// pointsWith returns the ring's points and those that are added, both sorted, for the
+// member that is now at an index. Those from there on move up by one. All of it is done
+// in one pass: a ring of many members is large, and is copied for each that comes.
+func (r *Ring) pointsWith(added []point, at int32) []point {
+	points := make([]point, 0, len(r.points)+len(added))
+	for _, p := range r.points {
+		if p.member >= at {
+			p.member++
+		}
+		for len(added) > 0 && added[0].compare(p) < 0 {
+			points, added = append(points, added[0]), added[1:]
+		}
+		points = append(points, p)
+	}
+	return append(points, added...)
 }
 
 // Without returns the ring that lacks member: what NewRing returns, at less cost.
@@ -161,19 +172,6 @@ func memberHashes(member MemberID) iter.Seq[uint64] {
 			}
 		}
 	}
-}
-
-// merge returns the sorted union of two sorted slices.
-func merge(a, b []point) []point {
-	merged := make([]point, 0, len(a)+len(b))
-	for len(a) > 0 && len(b) > 0 {
-		if a[0].compare(b[0]) < 0 {
-			merged, a = append(merged, a[0]), a[1:]
-		} else {
-			merged, b = append(merged, b[0]), b[1:]
-		}
-	}
-	return append(append(merged, a...), b...)
 }
 
 // partitionHash is the place of a partition on the ring.
