@@ -64,9 +64,10 @@ type consumer struct {
 	// topicIDs and topicNames are each other's inverse, and never change.
 	topicIDs   map[string]topicID
 	topicNames map[topicID]string
-	// resolvable has every partition that was ever assigned. It is replaced, never
+	// resolvable has every partition that was ever assigned, by what the ids of its
+	// messages begin with. It is replaced, never
 	// changed, so that ResolveID needs no lock.
-	resolvable atomic.Pointer[map[resolvableKey]broker.TopicPartition]
+	resolvable atomic.Pointer[map[idPrefix]broker.TopicPartition]
 
 	gate   gate
 	health health
@@ -92,11 +93,6 @@ type consumer struct {
 	queue         queue
 	trouble       trouble
 	commits       commits
-}
-
-type resolvableKey struct {
-	topic     topicID
-	partition int32
 }
 
 // The defaults of broker.ConsumerOptions.
@@ -176,7 +172,7 @@ func (b *Broker) makeConsumer(opts broker.ConsumerOptions) *consumer {
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.pumping, c.stop = context.WithCancel(c.ctx)
-	c.resolvable.Store(&map[resolvableKey]broker.TopicPartition{})
+	c.resolvable.Store(&map[idPrefix]broker.TopicPartition{})
 	return c
 }
 
@@ -254,11 +250,11 @@ func (c *consumer) start() {
 
 // ResolveID: see broker.Consumer.
 func (c *consumer) ResolveID(id string) (broker.MessageID, bool) {
-	topic, number, offset, ok := parseMessageID(id)
+	offset, ok := parseOffset(id)
 	if !ok {
 		return broker.MessageID{}, false
 	}
-	p, ok := (*c.resolvable.Load())[resolvableKey{topic, number}]
+	p, ok := (*c.resolvable.Load())[idPrefix(id[:idPartitionChars])]
 	return broker.MessageID{Partition: p, Position: uint64(offset)}, ok
 }
 
@@ -266,16 +262,15 @@ func (c *consumer) ResolveID(id string) (broker.MessageID, bool) {
 // resolve too, and their ACKs are ignored.
 func (c *consumer) makeResolvableLocked(ps []*partition) {
 	known := *c.resolvable.Load()
-	var next map[resolvableKey]broker.TopicPartition
+	var next map[idPrefix]broker.TopicPartition
 	for _, p := range ps {
-		key := resolvableKey{p.topic, p.id.Partition}
-		if _, ok := known[key]; ok {
+		if _, ok := known[p.ids]; ok {
 			continue
 		}
 		if next == nil {
 			next = maps.Clone(known)
 		}
-		next[key] = p.id
+		next[p.ids] = p.id
 	}
 	if next != nil {
 		c.resolvable.Store(&next)

@@ -24,7 +24,7 @@ func makeSteps(p *partition, records []*kgo.Record) (steps []entry, count int) {
 		n := chunkLength(records)
 		chunk := records[:n]
 		step := entry{partition: p, next: chunk[n-1].Offset + 1}
-		if messages := makeMessages(p.topic, chunk); len(messages) > 0 {
+		if messages := makeMessages(p.ids, chunk); len(messages) > 0 {
 			step.event = broker.EventMessages{Partition: p.id, Messages: messages}
 			count += len(messages)
 		}
@@ -56,7 +56,7 @@ func payloadBytes(r *kgo.Record) int {
 }
 
 // makeMessages turns a chunk of records into messages, in four allocations at most.
-func makeMessages(topic topicID, records []*kgo.Record) []broker.Message {
+func makeMessages(prefix idPrefix, records []*kgo.Record) []broker.Message {
 	var count, headerCount, bytes int
 	for _, r := range records {
 		if !r.Attrs.IsControl() {
@@ -78,7 +78,7 @@ func makeMessages(topic topicID, records []*kgo.Record) []broker.Message {
 			continue
 		}
 		var id [messageIDChars]byte
-		ids.Write(appendMessageID(id[:0], topic, r.Partition, r.Offset))
+		ids.Write(prefix.appendID(id[:0], r.Offset))
 		first := len(headers)
 		for _, h := range r.Headers {
 			headers = append(headers, broker.Header{Key: h.Key, Value: payload.copy(h.Value)})

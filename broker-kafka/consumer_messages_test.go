@@ -22,7 +22,7 @@ func TestMessagesDoNotHoldOnToTheirFetch(t *testing.T) {
 			Headers: []kgo.RecordHeader{{Key: "a", Value: fetch[i : i+5]}},
 		})
 	}
-	steps, count := makeSteps(&partition{topic: topicID{1}}, records)
+	steps, count := makeSteps(&partition{topic: topicID{1}, ids: newIDPrefix(topicID{1}, 0)}, records)
 	require.Equal(t, 1000, count)
 	clear(fetch) // whatever refers to it changes
 	position := uint64(0)
@@ -49,7 +49,7 @@ func TestALargeMessageSharesNothing(t *testing.T) {
 	for i := range 4 {
 		records = append(records, &kgo.Record{Offset: int64(i), Key: []byte("k"), Value: large})
 	}
-	steps, count := makeSteps(&partition{topic: topicID{1}}, records)
+	steps, count := makeSteps(&partition{topic: topicID{1}, ids: newIDPrefix(topicID{1}, 0)}, records)
 	require.Equal(t, 4, count)
 	require.Len(t, steps, 4)
 }
@@ -64,7 +64,7 @@ func TestMessagesAreMadeOfRecordsAsTheyAre(t *testing.T) {
 		}},
 		control,
 	}
-	steps, count := makeSteps(&partition{id: broker.TopicPartition{Topic: "orders", Partition: 3}, topic: topicID{7}}, records)
+	steps, count := makeSteps(&partition{id: broker.TopicPartition{Topic: "orders", Partition: 3}, topic: topicID{7}, ids: newIDPrefix(topicID{7}, 3)}, records)
 	require.Equal(t, 2, count)
 	require.Len(t, steps, 1)
 	require.EqualValues(t, 13, steps[0].next, "the control record is passed")
@@ -96,7 +96,7 @@ func BenchmarkMakeSteps(b *testing.B) {
 			for i := range records {
 				records[i] = &kgo.Record{Offset: int64(i), Value: make([]byte, size)}
 			}
-			p := &partition{topic: topicID{1}}
+			p := &partition{topic: topicID{1}, ids: newIDPrefix(topicID{1}, 0)}
 			b.ReportAllocs()
 			b.SetBytes(int64(size * len(records)))
 			for b.Loop() {

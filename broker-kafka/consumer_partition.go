@@ -8,10 +8,11 @@ import (
 )
 
 // partition is one assignment of a partition to the consumer. The consumer's mu
-// guards it, apart from id, topic and member, which never change.
+// guards it, apart from id, topic, ids and member, which never change.
 type partition struct {
 	id    broker.TopicPartition
 	topic topicID
+	ids   idPrefix // of its messages
 	// member is the id of the group's member that it was assigned to.
 	member string
 

@@ -34,7 +34,8 @@ func (c *consumer) onAssigned(_ context.Context, _ *kgo.Client, assigned map[str
 	}
 	ps := make([]*partition, 0, len(ids))
 	for _, id := range ids {
-		p := &partition{id: id, topic: c.topicIDs[id.Topic], member: member}
+		topic := c.topicIDs[id.Topic]
+		p := &partition{id: id, topic: topic, ids: newIDPrefix(topic, id.Partition), member: member}
 		c.partitions[id] = p
 		ps = append(ps, p)
 	}
@@ -209,7 +210,10 @@ func (c *consumer) rebaseLocked(p *partition, offset int64, why string) {
 		"topic", p.id.Topic, "partition", p.id.Partition, "offset", offset, "expected", p.next, "reason", why)
 	caller := p.pauses & pausedByCaller
 	c.endAssignmentLocked([]*partition{p})
-	again := &partition{id: p.id, topic: p.topic, member: p.member, told: true, note: p.note, tracker: prefix.New(offset), next: offset, writeStart: true}
+	again := &partition{
+		id: p.id, topic: p.topic, ids: p.ids, member: p.member, told: true, note: p.note,
+		tracker: prefix.New(offset), next: offset, writeStart: true,
+	}
 	again.pauses = caller
 	c.partitions[p.id] = again
 	c.tellLocked(broker.EventAssigned{Partitions: []broker.TopicPartition{p.id}})

@@ -30,24 +30,57 @@ func appendMessageID(dst []byte, topic topicID, partition int32, offset int64) [
 	return messageIDEncoding.AppendEncode(dst, raw[:])
 }
 
-// parseMessageID is the inverse of appendMessageID. It answers false for any
-// text that appendMessageID doesn't build. It doesn't allocate.
-func parseMessageID(s string) (topic topicID, partition int32, offset int64, ok bool) {
-	if len(s) != messageIDChars {
-		return topicID{}, 0, 0, false
+const (
+	// idPartitionChars is how many characters of an id tell the partition. The last of
+	// them has the first two bits of the offset too: zeros, as no log gets that long.
+	idPartitionChars = 27
+	idOffsetChars    = messageIDChars - idPartitionChars
+	idAlphabet       = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	idMaxOffset      = 1<<62 - 1
+)
+
+// idDigits has the six bits that a character stands for, or noDigit.
+var idDigits = func() (digits [256]byte) {
+	for i := range digits {
+		digits[i] = noDigit
 	}
-	var text [messageIDChars]byte
-	var raw [messageIDBytes]byte
-	copy(text[:], s)
-	// The decoder skips line breaks: they show in the number of bytes.
-	if n, err := messageIDEncoding.Decode(raw[:], text[:]); err != nil || n != len(raw) {
-		return topicID{}, 0, 0, false
+	for i := range idAlphabet {
+		digits[idAlphabet[i]] = byte(i)
 	}
-	copy(topic[:], raw[:16])
-	partition = int32(binary.BigEndian.Uint32(raw[16:]))
-	offset = int64(binary.BigEndian.Uint64(raw[20:]))
-	if topic == (topicID{}) || partition < 0 || offset < 0 {
-		return topicID{}, 0, 0, false
+	return digits
+}()
+
+const noDigit = 0xff
+
+// idPrefix is what the ids of a partition's messages begin with.
+type idPrefix string
+
+func newIDPrefix(topic topicID, partition int32) idPrefix {
+	return idPrefix(appendMessageID(nil, topic, partition, 0)[:idPartitionChars])
+}
+
+// appendID is appendMessageID for a message of the partition, in a fraction of the time.
+// The offset must not be above idMaxOffset.
+func (p idPrefix) appendID(dst []byte, offset int64) []byte {
+	dst = append(dst, p...)
+	for shift := 56; shift >= 2; shift -= 6 {
+		dst = append(dst, idAlphabet[offset>>shift&63])
 	}
-	return topic, partition, offset, true
+	return append(dst, idAlphabet[offset&3<<4])
+}
+
+// parseOffset reads the offset of an id that begins with the prefix of a partition. It
+// answers false if what follows the prefix is not what appendID makes.
+func parseOffset(id string) (offset int64, ok bool) {
+	if len(id) != messageIDChars {
+		return 0, false
+	}
+	last := idDigits[id[messageIDChars-1]]
+	bad := last & 15 // also of noDigit
+	for i := idPartitionChars; i < messageIDChars-1; i++ {
+		digit := idDigits[id[i]]
+		bad |= digit &^ 63
+		offset = offset<<6 | int64(digit)
+	}
+	return offset<<2 | int64(last>>4), bad == 0
 }

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"encoding/binary"
 	"math"
 	"testing"
 	"unicode/utf8"
@@ -9,6 +10,28 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 )
+
+// parseMessageID is the inverse of appendMessageID. It answers false for any
+// text that appendMessageID doesn't build. It doesn't allocate.
+func parseMessageID(s string) (topic topicID, partition int32, offset int64, ok bool) {
+	if len(s) != messageIDChars {
+		return topicID{}, 0, 0, false
+	}
+	var text [messageIDChars]byte
+	var raw [messageIDBytes]byte
+	copy(text[:], s)
+	// The decoder skips line breaks: they show in the number of bytes.
+	if n, err := messageIDEncoding.Decode(raw[:], text[:]); err != nil || n != len(raw) {
+		return topicID{}, 0, 0, false
+	}
+	copy(topic[:], raw[:16])
+	partition = int32(binary.BigEndian.Uint32(raw[16:]))
+	offset = int64(binary.BigEndian.Uint64(raw[20:]))
+	if topic == (topicID{}) || partition < 0 || offset < 0 {
+		return topicID{}, 0, 0, false
+	}
+	return topic, partition, offset, true
+}
 
 func TestMessageIDsSurviveTheRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -24,6 +47,35 @@ func TestMessageIDsSurviveTheRoundTrip(t *testing.T) {
 		assert.Equal(t, topic, gotTopic)
 		assert.Equal(t, partition, gotPartition)
 		assert.Equal(t, offset, gotOffset)
+	})
+}
+
+// What is made of the prefix of a partition, and read beside it, is what the encoding by
+// the book makes and reads.
+func FuzzIDPrefix(f *testing.F) {
+	f.Add([]byte("0123456789abcdef"), int32(1), int64(2), "")
+	f.Add([]byte("0123456789abcdef"), int32(math.MaxInt32), int64(idMaxOffset), "AAAAAAAAAAE")
+	f.Add([]byte{0}, int32(0), int64(0), "AAAAAAAAAA=")
+	f.Fuzz(func(t *testing.T, topicBytes []byte, partition int32, offset int64, tail string) {
+		var topic topicID
+		copy(topic[:], topicBytes)
+		topic[0] |= 1 // the zero UUID is none
+		partition &= math.MaxInt32
+		offset &= idMaxOffset
+		prefix := newIDPrefix(topic, partition)
+		id := prefix.appendID(nil, offset)
+		require.Equal(t, string(appendMessageID(nil, topic, partition, offset)), string(id))
+		got, ok := parseOffset(string(id))
+		require.True(t, ok)
+		require.Equal(t, offset, got)
+
+		other := string(prefix) + tail
+		_, _, want, wantOK := parseMessageID(other)
+		got, ok = parseOffset(other)
+		require.Equal(t, wantOK, ok)
+		if ok {
+			require.Equal(t, want, got)
+		}
 	})
 }
 

@@ -15,6 +15,8 @@ import (
 // be failed at their deadline with certainty. They follow when the library is done
 // with all that it has.
 type lane struct {
+	ids idPrefix // of its messages
+
 	sent    atomic.Int64  // messages in the library, not yet answered
 	blocked atomic.Bool   // messages are held
 	doubts  atomic.Uint64 // what the ledger had counted when it was last asked about this partition
@@ -24,10 +26,10 @@ type lane struct {
 	cleared uint64      // doubts from before this time of the ledger's are resolved
 }
 
-func newLanes(n int32) []*lane {
+func newLanes(topic topicID, n int32) []*lane {
 	lanes := make([]*lane, n)
 	for i := range lanes {
-		lanes[i] = &lane{}
+		lanes[i] = &lane{ids: newIDPrefix(topic, int32(i))}
 	}
 	return lanes
 }

@@ -10,7 +10,7 @@ import (
 // order in which it came: messages without a key may get to one partition then.
 func TestHeldMessagesMoveInTheOrderInWhichTheyCame(t *testing.T) {
 	first, second, third, waiting := &outgoing{number: 1}, &outgoing{number: 2}, &outgoing{number: 3}, &outgoing{number: 4}
-	info := &topicInfo{lanes: newLanes(2)}
+	info := &topicInfo{lanes: newLanes(topicID{}, 2)}
 	info.lanes[0].held = []*outgoing{second}
 	info.lanes[1].held = []*outgoing{first, third}
 	info.lanes[1].blocked.Store(true)

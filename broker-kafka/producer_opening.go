@@ -127,7 +127,7 @@ func (k *topicKeeper) move(t *producerTopic, info *topicInfo) bool {
 		t.last.session.topics--
 	}
 	k.session.topics++
-	info.session, info.lanes = k.session, newLanes(info.partitions)
+	info.session, info.lanes = k.session, newLanes(info.id, info.partitions)
 	return true
 }
 

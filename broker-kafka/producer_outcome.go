@@ -35,7 +35,7 @@ func (o *outgoing) receipt() broker.MessageReceipt {
 	}
 	if o.info.idConfirmed() {
 		var buf [messageIDChars]byte
-		receipt.ID = string(appendMessageID(buf[:0], o.info.id, r.Partition, r.Offset))
+		receipt.ID = string(o.info.lanes[r.Partition].ids.appendID(buf[:0], r.Offset))
 	}
 	if l := o.info.session.ledger; l.stamping.Load() {
 		if t, ok := l.stampOf(o.info.id, r.Partition, r.Offset); ok {

@@ -16,7 +16,7 @@ func chosen(s *stickiness, lanes []*lane, messages, size int) map[int32]int {
 }
 
 func busyLanes(n int32) []*lane {
-	lanes := newLanes(n)
+	lanes := newLanes(topicID{}, n)
 	for _, l := range lanes {
 		l.sent.Store(1)
 	}
@@ -32,7 +32,7 @@ func TestMessagesWithoutAKeyFillBatches(t *testing.T) {
 
 // A slow producer's messages fill no batches, so its consumers get their shares at once.
 func TestMessagesWithoutAKeyGoEverywhereWhereNothingIsUnderWay(t *testing.T) {
-	assert.Greater(t, len(chosen(&stickiness{}, newLanes(8), 100, 10)), 4)
+	assert.Greater(t, len(chosen(&stickiness{}, newLanes(topicID{}, 8), 100, 10)), 4)
 }
 
 func TestMessagesWithoutAKeyKeepOffBlockedPartitions(t *testing.T) {
