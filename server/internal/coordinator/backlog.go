@@ -54,7 +54,9 @@ func (b *backlog) held() int { return b.inFlight + b.waiting() }
 
 // push appends messages. It keeps pointers into the slice.
 func (b *backlog) push(messages []broker.Message) {
-	b.makeRoom(len(messages))
+	if !b.hasRoom(len(messages)) {
+		b.makeRoom(len(messages))
+	}
 	if b.end() == 0 {
 		b.from = messages[0].Position
 	}
@@ -66,12 +68,11 @@ func (b *backlog) push(messages []broker.Message) {
 	}
 }
 
+func (b *backlog) hasRoom(n int) bool { return len(b.entries)+n <= cap(b.entries) }
+
 // makeRoom makes room for n more entries. Entries move to the front only if that
 // leaves as much free as is in use, so that pushing costs amortized constant time.
 func (b *backlog) makeRoom(n int) {
-	if len(b.entries)+n <= cap(b.entries) {
-		return
-	}
 	inUse := b.entries[b.head:]
 	needed := len(inUse) + n
 	if 2*needed <= cap(b.entries) && cap(b.entries) <= max(8*needed, keptEntries) {
@@ -79,7 +80,11 @@ func (b *backlog) makeRoom(n int) {
 		clear(b.entries[len(inUse):])
 		b.entries = b.entries[:len(inUse)]
 	} else {
-		b.entries = append(make([]entry, 0, 2*needed), inUse...)
+		room := 2 * needed
+		if len(inUse) == 0 {
+			room = n // whoever keeps up is done with it before more comes
+		}
+		b.entries = append(make([]entry, 0, room), inUse...)
 	}
 	b.head = 0
 }

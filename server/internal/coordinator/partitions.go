@@ -16,35 +16,51 @@ func (s *State) polled(e Polled) {
 		return // the consumer is given up
 	}
 	s.reopenDelay = 0
-	for _, event := range e.Events {
-		switch e := event.(type) {
+	for i, event := range e.Events {
+		switch event := event.(type) {
 		case broker.EventAssigned:
-			for _, name := range e.Partitions {
+			for _, name := range event.Partitions {
 				s.addPartition(name)
 			}
 		case broker.EventMessages:
-			s.received(e)
+			s.received(event, e.Events[i+1:])
 		case broker.EventRevoking:
-			s.revoking(e)
+			s.revoking(event)
 		case broker.EventLost:
-			s.lost(e.Partitions)
+			s.lost(event.Partitions)
 		case broker.EventExpired:
-			s.expired(e)
+			s.expired(event)
 		case broker.EventAckTrouble:
-			s.begin(&s.ackTrouble, e.Err, true)
+			s.begin(&s.ackTrouble, event.Err, true)
 		case broker.EventAckRecovered:
 			s.recover(&s.ackTrouble)
 		}
 	}
 }
 
-func (s *State) received(e broker.EventMessages) {
+// messagesOf is how many messages of the partition the events begin with.
+func messagesOf(partition broker.TopicPartition, events broker.Events) (n int) {
+	for _, event := range events {
+		e, ok := event.(broker.EventMessages)
+		if !ok || e.Partition != partition {
+			break
+		}
+		n += len(e.Messages)
+	}
+	return n
+}
+
+// received takes messages; following are the events after them.
+func (s *State) received(e broker.EventMessages, following broker.Events) {
 	p := s.partitions[e.Partition]
 	if p == nil || p.revoking {
 		return
 	}
 	held := p.bytes
 	from := p.end()
+	if !p.hasRoom(len(e.Messages)) {
+		p.makeRoom(len(e.Messages) + messagesOf(e.Partition, following))
+	}
 	p.push(e.Messages)
 	s.bytes += p.bytes - held
 	s.messages += len(e.Messages)

@@ -59,37 +59,34 @@ func decodeAcks(data []byte) (ids []string, ok bool) {
 		return nil, false
 	}
 	inside, n := protowire.ConsumeBytes(data[1:])
-	if n != len(data)-1 {
-		return nil, false
-	}
-	count, ok := countIDs(inside)
-	if !ok {
+	if n != len(data)-1 || !utf8.Valid(inside) {
+		// No text goes on across a tag or a length below 128, so all ids are UTF-8 if the
+		// whole is; a longer id takes the other way.
 		return nil, false
 	}
 	text := string(inside)
-	ids = make([]string, 0, count)
-	for at := 0; at < len(inside); {
-		id, n := protowire.ConsumeBytes(inside[at+tagBytes:])
-		at += tagBytes + n
-		ids = append(ids, text[at-len(id):at])
+	ids = make([]string, 0, likelyIDs(text))
+	for len(text) > 0 {
+		if len(text) < 2 || text[0] != bytesTag(1) { // AckRequest.message_ids
+			return nil, false
+		}
+		length := int(text[1])
+		text = text[2:]
+		if length >= 0x80 || length > len(text) {
+			return nil, false
+		}
+		ids = append(ids, text[:length])
+		text = text[length:]
 	}
 	return ids, true
 }
 
-// countIDs counts the ids of an AckRequest that has nothing else.
-func countIDs(data []byte) (count int, ok bool) {
-	for len(data) > 0 {
-		if data[0] != bytesTag(1) { // AckRequest.message_ids
-			return 0, false
-		}
-		id, n := protowire.ConsumeBytes(data[tagBytes:])
-		if n < 0 || !utf8.Valid(id) {
-			return 0, false
-		}
-		data = data[tagBytes+n:]
-		count++
+// likelyIDs is how many ids an AckRequest has if they are all as long as the first.
+func likelyIDs(data string) int {
+	if len(data) < 2 {
+		return 0
 	}
-	return count, true
+	return len(data) / (2 + int(data[1]))
 }
 
 // Reset, String and ProtoMessage make acksOrOther a message of the first generation.
