@@ -153,6 +153,7 @@ func TestLeaveHandsOverAndLetsTheClientFinish(t *testing.T) {
 			c, d = d, c
 		}
 		h.produce(0, "a", "b")
+		require.Equal(t, []string{"a", "b"}, c.values()) // stored is not yet delivered
 		c.leave()
 		require.Empty(t, c.owned())
 		require.Equal(t, []string{"t/0"}, d.owned())
