@@ -16,7 +16,7 @@ func (sub *subscription) read(c *client) {
 	defer func() { sub.post(coordinator.Gone{Client: c.id}) }()
 	defer func() {
 		if p := recover(); p != nil {
-			logPanic(c.log, "reading a stream failed", p)
+			logPanic(c.log(), "reading a stream failed", p)
 			sub.reject(c, failedToRead())
 		}
 	}()

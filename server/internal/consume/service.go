@@ -98,7 +98,9 @@ type Service struct {
 	drains chan struct{}
 
 	repairedHeaderKeys atomic.Int64
-	unread             atomic.Int64 // see client.unread
+	// unread counts client.inTransport of the streams that were ended and may still have
+	// it.
+	unread atomic.Int64
 }
 
 // Stats is what a Service is doing, and has done.

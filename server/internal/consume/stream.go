@@ -20,13 +20,11 @@ type Stream = grpc.BidiStreamingServer[messageproxyv1.ConsumeRequest, messagepro
 // client is one stream. The goroutine of its handler owns it as the writer, but for
 // what is said otherwise.
 type client struct {
-	id     coordinator.ClientID
-	stream Stream
-	cfg    Config
-	log    *slog.Logger
-	// repairedKeys counts header keys for all clients of the service.
-	repairedKeys *atomic.Int64
-	outbox       *outbox // used by the loop and the writer
+	id      coordinator.ClientID
+	name    string // as the client gave it
+	service *Service
+	stream  Stream
+	outbox  *outbox // used by the loop and the writer
 	// credits bounds the requests that wait for the loop; the reader takes one for
 	// each and the loop gives it back.
 	credits chan struct{}
@@ -38,10 +36,9 @@ type client struct {
 	// inTransport is what gRPC may have of frames: the one that is being sent, and the
 	// one before, which may wait for the client to read.
 	inTransport atomic.Int64
-	// unread counts inTransport of the streams of the service that were ended and may
-	// still have it.
-	unread *atomic.Int64
-	spare  []coordinator.Effect
+	spare       []coordinator.Effect
+	// subscriptionLog is what log adds to.
+	subscriptionLog *slog.Logger
 }
 
 // maxPendingRequests is how many of a stream's requests may wait for the loop.
@@ -49,16 +46,21 @@ const maxPendingRequests = 8
 
 func newClient(s *Service, id coordinator.ClientID, name string, stream Stream, log *slog.Logger) *client {
 	return &client{
-		id:           id,
-		stream:       stream,
-		cfg:          s.cfg,
-		repairedKeys: &s.repairedHeaderKeys,
-		log:          log.With("client", uint64(id), "client_name", wire.Text(name)),
-		outbox:       newOutbox(),
-		credits:      make(chan struct{}, maxPendingRequests),
-		written:      make(chan struct{}),
-		unread:       &s.unread,
+		id:              id,
+		name:            name,
+		service:         s,
+		stream:          stream,
+		outbox:          newOutbox(),
+		credits:         make(chan struct{}, maxPendingRequests),
+		written:         make(chan struct{}),
+		subscriptionLog: log,
 	}
+}
+
+// log returns a logger that says which client it is. It is made when there is something
+// to log: nothing is of most streams, and each would keep its own.
+func (c *client) log() *slog.Logger {
+	return c.subscriptionLog.With("client", uint64(c.id), "client_name", wire.Text(c.name))
 }
 
 func (c *client) takeCredit()   { c.credits <- struct{}{} }
@@ -124,8 +126,8 @@ func (c *client) addToFrame(d coordinator.Deliver) error {
 	for len(d.Deliveries) > 0 {
 		n, repaired := c.frame.Add(d.Partition, d.Deliveries)
 		if repaired > 0 {
-			c.repairedKeys.Add(int64(repaired))
-			c.log.Debug("header keys that are not UTF-8 were repaired", "partition", d.Partition.String(), "count", repaired)
+			c.service.repairedHeaderKeys.Add(int64(repaired))
+			c.log().Debug("header keys that are not UTF-8 were repaired", "partition", d.Partition.String(), "count", repaired)
 		}
 		d.Deliveries = d.Deliveries[n:]
 		if c.frame.IsFull() {
@@ -202,20 +204,20 @@ func topicPartitions(names []broker.TopicPartition) []*messageproxyv1.TopicParti
 // the stream and of what is queued in front of its status (C6).
 func (c *client) end(err *messageproxyv1.Error) {
 	if err != nil {
-		c.log.Info("stream ended by the server", "code", err.GetCode().String(), "reason", err.GetMessage())
+		c.log().Info("stream ended by the server", "code", err.GetCode().String(), "reason", err.GetMessage())
 	}
 	c.outbox.end(err)
 	bytes := c.inTransport.Load()
 	if err == nil {
 		bytes = 0 // it has gone by itself
 	}
-	grace := c.cfg.EvictionGrace
-	if c.unread.Add(bytes) > c.cfg.MaxBufferedBytes/unreadShare {
+	grace := c.service.cfg.EvictionGrace
+	if c.service.unread.Add(bytes) > c.service.cfg.MaxBufferedBytes/unreadShare {
 		grace /= 10
 	}
 	time.AfterFunc(grace, func() {
 		c.closeIfStuck(err)
-		c.unread.Add(-bytes)
+		c.service.unread.Add(-bytes)
 	})
 }
 
@@ -234,11 +236,11 @@ func (c *client) closeIfStuck(err *messageproxyv1.Error) {
 	select {
 	case <-c.written:
 		timedOut := err.GetCode() == messageproxyv1.ErrorCode_ERROR_CODE_ACK_TIMEOUT
-		if !timedOut || c.cfg.LiveStreams(ctx) > 0 {
+		if !timedOut || c.service.cfg.LiveStreams(ctx) > 0 {
 			return
 		}
 	default:
-		c.log.Warn("client doesn't read: its connection is closed")
+		c.log().Warn("client doesn't read: its connection is closed")
 	}
-	c.cfg.CloseConnection(ctx)
+	c.service.cfg.CloseConnection(ctx)
 }
