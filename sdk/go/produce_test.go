@@ -241,6 +241,7 @@ func TestBytesAreBoundedAndALargeMessageGoesAlone(t *testing.T) {
 func TestNoMoreThanTheWindowIsEverOnTheWire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const window = 10
+		var mu sync.Mutex // of what follows, and of sending
 		most, outstanding := 0, 0
 		service := &rawService{produce: func(stream produceServer) error {
 			for {
@@ -248,16 +249,20 @@ func TestNoMoreThanTheWindowIsEverOnTheWire(t *testing.T) {
 				if err != nil {
 					return nil
 				}
+				mu.Lock()
 				outstanding += len(request.GetMessages())
 				most = max(most, outstanding)
-				time.Sleep(time.Millisecond) // virtual: the broker's time
-				for _, m := range request.GetMessages() {
-					outstanding--
-					result := &messageproxyv1.ProduceResult{Sequence: m.GetSequence(), Outcome: &messageproxyv1.ProduceResult_Receipt{}}
-					if err := stream.Send(&messageproxyv1.ProduceResponse{Results: []*messageproxyv1.ProduceResult{result}}); err != nil {
-						return err
+				mu.Unlock()
+				// The broker's time, which is virtual: meanwhile all comes that may.
+				time.AfterFunc(time.Millisecond, func() {
+					mu.Lock()
+					defer mu.Unlock()
+					for _, m := range request.GetMessages() {
+						outstanding--
+						result := &messageproxyv1.ProduceResult{Sequence: m.GetSequence(), Outcome: &messageproxyv1.ProduceResult_Receipt{}}
+						assert.NoError(t, stream.Send(&messageproxyv1.ProduceResponse{Results: []*messageproxyv1.ProduceResult{result}}))
 					}
-				}
+				})
 			}
 		}}
 		client := service.start(t, messageproxy.WithMaxOutstanding(window, 1<<20))
