@@ -40,13 +40,15 @@ func FuzzProduceResults(f *testing.F) {
 		Code: messageproxyv1.ErrorCode_ERROR_CODE_TOPIC_NOT_FOUND, Message: "none", Retryable: true, MessageIds: []string{"a", ""},
 	}}}
 	odd := &messageproxyv1.ProduceResponse{Results: []*messageproxyv1.ProduceResult{
-		{}, {Sequence: math.MaxUint64, Outcome: &messageproxyv1.ProduceResult_Receipt{}},
+		{},
+		{Sequence: math.MaxUint64, Outcome: &messageproxyv1.ProduceResult_Receipt{}},
 		{Outcome: &messageproxyv1.ProduceResult_Receipt{Receipt: &messageproxyv1.MessageReceipt{Partition: -1, TimestampMs: -1}}},
 	}}
 	end := &messageproxyv1.ProduceResponse{TerminalError: &messageproxyv1.Error{Message: "the end"}}
 	small := marshal(f, receipts(2))
 	for _, data := range [][]byte{
-		{}, small, marshal(f, receipts(40)), marshal(f, odd), marshal(f, end), small[:len(small)-1],
+		{},
+		small, marshal(f, receipts(40)), marshal(f, odd), marshal(f, end), small[:len(small)-1],
 		append(marshal(f, receipts(17)), marshal(f, &messageproxyv1.ProduceResponse{Results: []*messageproxyv1.ProduceResult{failed}})...),
 		protowire.AppendVarint(protowire.AppendTag(small, 99, protowire.VarintType), 1),
 		[]byte("\x0a\x05\x12\x03\x0a\x01\xff"),             // an ID that isn't UTF-8
