@@ -57,9 +57,11 @@ type lanes struct {
 	seed        maphash.Seed
 	keyless     int // takes turns
 
-	ready   []*lane // not empty, not being run; ready[0] first
-	running int     // runners
-	limit   int     // of runners; 0: none
+	// ready[next:] are not empty and not being run, the first first.
+	ready   []*lane
+	next    int
+	running int // runners
+	limit   int // of runners; 0: none
 }
 
 func newLanes(config *consumeConfig) lanes {
@@ -103,7 +105,7 @@ func (l *lanes) push(target *lane, t task) (startRunner bool) {
 		return false
 	}
 	target.busy = true
-	l.ready = append(l.ready, target)
+	l.pushReady(target)
 	if l.limit > 0 && l.running >= l.limit {
 		return false
 	}
@@ -113,10 +115,10 @@ func (l *lanes) push(target *lane, t task) (startRunner bool) {
 
 // pop takes the next task and its lane, or ends the runner.
 func (l *lanes) pop() (*lane, task, bool) {
-	for len(l.ready) > 0 {
-		next := l.ready[0]
-		l.ready[0] = nil
-		l.ready = l.ready[1:]
+	for l.next < len(l.ready) {
+		next := l.ready[l.next]
+		l.ready[l.next] = nil
+		l.next++
 		if !next.empty() {
 			return next, next.pop(), true
 		}
@@ -132,7 +134,18 @@ func (l *lanes) done(finished *lane) {
 		finished.busy = false
 		return
 	}
-	l.ready = append(l.ready, finished)
+	l.pushReady(finished)
+}
+
+// pushReady makes a lane the last of those that are ready. When half of the memory is
+// behind next it is used again, so that lanes that take turns need no more of it.
+func (l *lanes) pushReady(last *lane) {
+	if len(l.ready) == cap(l.ready) && 2*l.next >= len(l.ready) {
+		n := copy(l.ready, l.ready[l.next:])
+		clear(l.ready[n:])
+		l.ready, l.next = l.ready[:n], 0
+	}
+	l.ready = append(l.ready, last)
 }
 
 // purge drops the tasks that drop says, wherever they are.

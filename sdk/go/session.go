@@ -195,9 +195,13 @@ func (s *session) deliver(in *messageproxyv1.PartitionMessages) {
 		return // they go to others when the stream ends
 	}
 	p := s.partitionLocked(TopicPartition{in.GetTopic(), in.GetPartition()})
+	var target *lane
 	for i := range messages {
 		m := &messages[i]
-		if c.lanes.push(c.lanes.of(m), task{partition: p, message: m, id: m.ID}) {
+		if i == 0 || len(c.lanes.byKey) > 0 { // else all have the partition's
+			target = c.lanes.of(m)
+		}
+		if c.lanes.push(target, task{partition: p, message: m, id: m.ID}) {
 			go c.runHandlers()
 		}
 	}
