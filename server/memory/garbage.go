@@ -4,7 +4,9 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 )
@@ -43,26 +45,67 @@ func containerMemory(readFile func(string) ([]byte, error)) int64 {
 	return 0
 }
 
-// GarbageAllowance is how much more garbage AllowGarbage lets gather, in bytes, unless
-// memory is short.
+// GarbageAllowance is up to how many bytes of garbage gather in any case once AllowGarbage
+// was called, unless memory is short.
 const GarbageAllowance = 64 << 20
 
-// allowance is memory that is in use for the garbage collector, and for nobody else:
-// nothing ever touches it, so it takes addresses and no memory.
-var allowance []byte
-
-// AllowGarbage has Go's garbage collector let GarbageAllowance more garbage gather than
-// it would, or a sixteenth of the memory limit if that is less. Without it, a server that
-// has a few megabytes in use, as most have, and turns over a few hundred a second
-// collects garbage tens of times a second, which takes a fifth of its processor time. It
-// does nothing if GOGC is set: whoever sets that knows what they want.
+// AllowGarbage has Go's garbage collector let as much garbage gather as is in use, as it
+// does by itself, but GarbageAllowance at least, or a sixteenth of the memory limit if
+// that is less. Without it, a server that has a few megabytes in use, as most have, and
+// turns over a few hundred a second collects garbage tens of times a second, which takes a
+// fifth of its processor time.
+//
+// It does nothing if GOGC is set: whoever sets that knows what they want. It is called
+// once in the life of a process.
 func AllowGarbage() {
-	allowance = make([]byte, allowanceBytes(os.Getenv("GOGC"), debug.SetMemoryLimit(-1)))
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	allowance := min(GarbageAllowance, debug.SetMemoryLimit(-1)/16)
+	current := usualPercent
+	adjust := func() {
+		// To set it stops the world for a moment, so not for nothing.
+		if percent := garbagePercent(allowance, inUse()); percent < current || percent > current+current/8 {
+			current = percent
+			debug.SetGCPercent(percent)
+		}
+	}
+	adjust()
+	afterCollections(adjust)
 }
 
-func allowanceBytes(gogc string, limit int64) int64 {
-	if gogc != "" {
-		return 0
+const (
+	// usualPercent is what GOGC is if it isn't set.
+	usualPercent = 100
+	// smallestHeap is what grows before garbage is first collected with that. It changes
+	// with GOGC too.
+	smallestHeap = 4 << 20
+)
+
+// garbagePercent is what GOGC has to be for so much garbage, or for as much as is in use
+// if that is more.
+func garbagePercent(allowance, inUse int64) int {
+	return int(max(usualPercent, allowance*100/max(inUse, smallestHeap)))
+}
+
+// inUse is what GOGC is a percentage of: what the last collection found.
+func inUse() (bytes int64) {
+	samples := []metrics.Sample{
+		{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"},
 	}
-	return min(GarbageAllowance, limit/16)
+	metrics.Read(samples)
+	for _, sample := range samples {
+		bytes += int64(sample.Value.Uint64())
+	}
+	return bytes
+}
+
+// afterCollections calls f after each garbage collection: when it has found that an
+// object is gone that nothing refers to.
+func afterCollections(f func()) {
+	object := new([64]byte)
+	runtime.AddCleanup(object, func(f func()) {
+		f()
+		afterCollections(f)
+	}, f)
 }

@@ -2,15 +2,14 @@ package memory
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"math"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -61,33 +60,34 @@ func TestTheMemoryLimitIsTheContainersUnlessItIsSet(t *testing.T) {
 	require.EqualValues(t, 9_000_000_000, debug.SetMemoryLimit(-1), "as if GOMEMLIMIT had set it")
 }
 
-func TestGarbageIsAllowedWhereThereIsRoomForIt(t *testing.T) {
-	require.EqualValues(t, GarbageAllowance, allowanceBytes("", math.MaxInt64))
-	require.EqualValues(t, GarbageAllowance, allowanceBytes("", 16*GarbageAllowance))
-	require.EqualValues(t, 8<<20, allowanceBytes("", 128<<20))
-	require.Zero(t, allowanceBytes("100", math.MaxInt64), "GOGC decides")
-}
-
-// The allowance counts for the garbage collector, and takes no memory.
-func TestTheAllowanceTakesAddressesOnly(t *testing.T) {
-	before := goal()
-	AllowGarbage()
-	defer func() { allowance = nil; runtime.GC() }()
-	require.GreaterOrEqual(t, goal(), before+GarbageAllowance)
-	resident, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		t.Skip("only Linux tells how much memory is resident")
+func TestGarbageIsAllowedWhileLittleIsInUse(t *testing.T) {
+	for inUse, want := range map[int64]int{
+		0: 1600, 1 << 20: 1600, 4 << 20: 1600, 16 << 20: 400, 32 << 20: 200, 64 << 20: 100, 65 << 20: 100, 10 << 30: 100,
+	} {
+		require.Equal(t, want, garbagePercent(GarbageAllowance, inUse), "%d bytes in use", inUse)
 	}
-	var size, pages int
-	_, err = fmt.Sscan(string(resident), &size, &pages)
-	require.NoError(t, err)
-	require.Less(t, pages*os.Getpagesize(), GarbageAllowance)
 }
 
-// goal is up to where the heap grows before garbage is collected next.
-func goal() uint64 {
-	runtime.GC()
+// It follows what is in use, up and down.
+func TestAllowGarbageFollowsWhatIsInUse(t *testing.T) {
+	t.Setenv("GOGC", "")
+	AllowGarbage()
+	awaitGoal(t, GarbageAllowance, 2*GarbageAllowance)
+	large := make([]byte, 3*GarbageAllowance)
+	awaitGoal(t, 6*GarbageAllowance, 7*GarbageAllowance)
+	runtime.KeepAlive(large)
+	large = nil //nolint:ineffassign,wastedassign // lets go of it
+	awaitGoal(t, GarbageAllowance, 2*GarbageAllowance)
+}
+
+// awaitGoal collects garbage until the heap may grow to so much before it is collected
+// next.
+func awaitGoal(t *testing.T, from, to uint64) {
+	t.Helper()
 	sample := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}}
-	metrics.Read(sample)
-	return sample[0].Value.Uint64()
+	require.Eventually(t, func() bool {
+		runtime.GC()
+		metrics.Read(sample)
+		return from <= sample[0].Value.Uint64() && sample[0].Value.Uint64() < to
+	}, 30*time.Second, time.Millisecond)
 }
