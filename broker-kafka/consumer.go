@@ -59,6 +59,7 @@ type consumer struct {
 	log            *slog.Logger
 	client         *kgo.Client
 	fetched        *fetched
+	maxFetchBytes  int32 // of a fetch as a whole
 	successors     *successors
 
 	// topicIDs and topicNames are each other's inverse, and never change.
@@ -158,6 +159,7 @@ func (b *Broker) makeConsumer(opts broker.ConsumerOptions) *consumer {
 		commitMessages: b.opts.CommitMessages,
 		log:            b.log.With("subscription", opts.Subscription),
 		fetched:        newFetched(b.fetchMemory),
+		maxFetchBytes:  int32(min(fetchBytes, max(b.opts.MaxFetchBytes/4, fetchPartitionBytes))),
 		successors:     b.successors,
 		partitions:     make(map[broker.TopicPartition]*partition),
 		topicFailures:  make(map[string]*failure),
@@ -212,7 +214,7 @@ func (c *consumer) clientOptions(b *Broker) []kgo.Opt {
 		kgo.AdjustFetchOffsetsFn(c.startPositions),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxPartitionBytes(fetchPartitionBytes),
-		kgo.FetchMaxBytes(int32(min(fetchBytes, max(b.opts.MaxFetchBytes/4, fetchPartitionBytes)))),
+		kgo.FetchMaxBytes(c.maxFetchBytes),
 		kgo.FetchMaxWait(fetchWait),
 		// Control records are not delivered, but a position can be behind them.
 		kgo.KeepControlRecords(),

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/messageproxy/messageproxy/broker"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -150,6 +151,7 @@ var (
 	_ kgo.HookBrokerConnect    = (*clientHooks)(nil)
 	_ kgo.HookBrokerWrite      = (*clientHooks)(nil)
 	_ kgo.HookGroupManageError = (*clientHooks)(nil)
+	_ kgo.HookFetchBatchRead   = (*clientHooks)(nil)
 )
 
 // The keys of the requests that only the group's coordinator gets.
@@ -183,3 +185,9 @@ func (h *clientHooks) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, 
 // OnGroupManageError is called when the client has lost its place in the group,
 // or can't join it. It tries again by itself.
 func (h *clientHooks) OnGroupManageError(err error) { h.health.groupFailed(err) }
+
+// OnFetchBatchRead is called with each batch that was fetched, before the client hands
+// any of the fetch out.
+func (h *clientHooks) OnFetchBatchRead(_ kgo.BrokerMetadata, topic string, partition int32, m kgo.FetchBatchMetrics) {
+	(*consumer)(h).arrives(broker.TopicPartition{Topic: topic, Partition: partition}, m.NumRecords)
+}

@@ -40,6 +40,8 @@ type partition struct {
 	heldSince time.Time
 	// quick: the window was free again within windowPatience the last time.
 	quick bool
+	// arriving is how many messages the client has fetched and not handed out, about.
+	arriving int
 	// awaited: the window has it paused, but the client isn't told, since the pump
 	// waits for the window to be free again.
 	awaited bool
@@ -227,6 +229,28 @@ func (c *consumer) stopAwaiting() {
 	}
 }
 
+// arrives notes what the client has fetched. The client sends the next request as soon as
+// it hands the fetch out, and the pump's pause may come too late for that: what the request
+// brings of a paused partition is dropped, and fetched again later. So it had better be
+// little. (The pump can't pause any sooner: that would drop the fetch itself.)
+func (c *consumer) arrives(id broker.TopicPartition, messages int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.partitions[id]
+	if p == nil {
+		return
+	}
+	p.arriving += messages
+	if !p.quick && p.outstanding()+p.arriving >= c.opts.PartitionWindow {
+		c.client.UpdateFetchMaxBytes(c.maxFetchBytes, 1) // one batch comes all the same
+	}
+}
+
+// fetchInFullLocked ends that.
+func (c *consumer) fetchInFullLocked() {
+	c.client.UpdateFetchMaxBytes(c.maxFetchBytes, fetchPartitionBytes)
+}
+
 // applyPausesLocked tells the client which of the partitions to fetch.
 func (c *consumer) applyPausesLocked(ps ...*partition) {
 	var pause, resume map[string][]int32
@@ -240,9 +264,10 @@ func (c *consumer) applyPausesLocked(ps ...*partition) {
 			continue
 		}
 		p.clientPaused = paused
-		m := &resume
-		if paused {
-			m = &pause
+		m := &pause
+		if !paused {
+			m = &resume
+			p.arriving = 0 // it was dropped
 		}
 		if *m == nil {
 			*m = make(map[string][]int32)
@@ -253,6 +278,7 @@ func (c *consumer) applyPausesLocked(ps ...*partition) {
 		c.client.PauseFetchPartitions(pause)
 	}
 	if resume != nil {
+		c.fetchInFullLocked()
 		c.client.ResumeFetchPartitions(resume)
 	}
 }

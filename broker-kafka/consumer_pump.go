@@ -56,7 +56,7 @@ func (c *consumer) receive(fetches kgo.Fetches) (failed bool) {
 // soon as a fetch is taken from it, by way of three of its goroutines: if the
 // pause comes before that request is built, it asks for the rest only, and if it
 // doesn't, what it brings of the paused partitions is dropped and fetched again
-// later.
+// later (see arrives).
 func (c *consumer) hold(fetches kgo.Fetches) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -67,6 +67,9 @@ func (c *consumer) hold(fetches kgo.Fetches) {
 			for k := range topic.Partitions {
 				fetched := &topic.Partitions[k]
 				p := c.partitions[broker.TopicPartition{Topic: topic.Topic, Partition: fetched.Partition}]
+				if p != nil {
+					p.arriving = 0
+				}
 				if p != nil && p.outstanding()+len(fetched.Records) >= c.opts.PartitionWindow {
 					c.holdLocked(p)
 					held = append(held, p)
@@ -78,6 +81,7 @@ func (c *consumer) hold(fetches kgo.Fetches) {
 		}
 	}
 	c.applyPausesLocked(held...)
+	c.fetchInFullLocked()
 }
 
 // receivePartition answers false if the partition could not be fetched.

@@ -134,13 +134,16 @@ func TestFastSubscriptionIsNotHeldUpByIdlePartitions(t *testing.T) {
 }
 
 // inFetches stores so many batches of so many messages, each as large as one fetch.
-func (e *env) inFetches(batches, messages int) {
+func (e *env) inFetches(batches, messages int) { e.inBatches(batches, messages, fetchPartitionBytes) }
+
+// inBatches stores so many batches of so many messages and bytes.
+func (e *env) inBatches(batches, messages, bytes int) {
 	e.Helper()
 	random := rand.NewChaCha8([32]byte{}) // nothing that can be compressed
 	for range batches {
 		records := make([]*kgo.Record, messages)
 		for i := range records {
-			value := make([]byte, fetchPartitionBytes/messages)
+			value := make([]byte, bytes/messages)
 			_, _ = random.Read(value)
 			records[i] = &kgo.Record{Topic: testTopic, Value: value}
 		}
@@ -195,5 +198,33 @@ func TestFastSubscriptionWaitsForCommitsThatTakeLong(t *testing.T) {
 		_, uncommitted := c.ackAtOnce(2 * fetches * latency)
 		assert.LessOrEqual(e, uncommitted, window+4*each)
 		assert.EqualValues(e, fetches*each, c.env.committed(0))
+	})
+}
+
+// lateHandOut is a hook that takes a moment before the client hands out a fetch, so that
+// its next request is always sent before, if not answered.
+type lateHandOut struct{}
+
+func (lateHandOut) OnFetchRecordUnbuffered(*kgo.Record, bool) { time.Sleep(time.Nanosecond) }
+
+// The client may send the next request before the pump's pause is in force. What comes of
+// that is little, as it is dropped and fetched again.
+func TestSlowSubscriptionFetchesLittleAgain(t *testing.T) {
+	inBubble(t, 1, func(e *env) {
+		const window, fetches, batches, each = 50, 20, 10, 10
+		e.inBatches(fetches*batches, each, fetchPartitionBytes/batches)
+		var counter fetchCounter
+		c := e.open(withWindow(window), func(o *Options, _ *broker.ConsumerOptions) {
+			o.ClientOptions = append(o.ClientOptions, kgo.WithHooks(&counter, lateHandOut{}))
+		})
+		for acked := 0; acked < fetches*batches*each; {
+			c.pollFor(2 * windowPatience)
+			for end := min(acked+window, len(c.messages[0])); acked < end; acked++ {
+				c.ack(0, c.messages[0][acked].Position)
+			}
+		}
+		again := int(counter.records.Load()) - fetches*batches*each
+		t.Logf("%d messages were fetched again", again)
+		assert.LessOrEqual(e, again, fetches*2*each)
 	})
 }
