@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"time"
 	"unicode/utf8"
-
-	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
 )
 
 // Message is a message, to be produced or consumed. To produce one, set Topic and
@@ -103,34 +101,4 @@ func (m *Message) size() int {
 		n += len(m.Headers[i].Key) + len(m.Headers[i].Value) + headerBytes
 	}
 	return n
-}
-
-// messagesFromWire returns the messages of one partition in one allocation, and
-// their headers in another.
-func messagesFromWire(in *messageproxyv1.PartitionMessages) []Message {
-	total := 0
-	for _, m := range in.GetMessages() {
-		total += len(m.GetHeaders())
-	}
-	headers := make([]Header, 0, total)
-	messages := make([]Message, len(in.GetMessages()))
-	for i, m := range in.GetMessages() {
-		start := len(headers)
-		for _, h := range m.GetHeaders() {
-			headers = append(headers, Header{Key: h.GetKey(), Value: h.GetValue()})
-		}
-		messages[i] = Message{
-			Topic:           in.GetTopic(),
-			Partition:       in.GetPartition(),
-			Key:             m.GetKey(),
-			Value:           m.GetValue(),
-			Timestamp:       time.UnixMilli(m.GetTimestampMs()),
-			ID:              m.GetId(),
-			DeliveryAttempt: int(m.GetDeliveryAttempt()),
-		}
-		if len(headers) > start {
-			messages[i].Headers = headers[start:len(headers):len(headers)]
-		}
-	}
-	return messages
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
 )
 
@@ -73,8 +75,8 @@ func newResults() []produceResult {
 	return results
 }
 
-// BenchmarkSession is the way of a message through a session: queued by partition,
-// handled, its ACK gathered.
+// BenchmarkSession is the way of a message through a session: decoded, queued by
+// partition, handled, its ACK gathered.
 func BenchmarkSession(b *testing.B) {
 	const partitions = 8
 	config, err := newConsumeConfig(nil)
@@ -85,19 +87,24 @@ func BenchmarkSession(b *testing.B) {
 	defer c.cancelHandlers(nil)
 	defer c.shut()
 	s := newSession(b.Context(), c, nil)
-	batches := make([]*messageproxyv1.PartitionMessages, partitions)
-	for i := range batches {
-		batches[i] = &messageproxyv1.PartitionMessages{Topic: "orders", Partition: int32(i)}
+	frames := make([][]byte, partitions)
+	for i := range frames {
+		batch := &messageproxyv1.PartitionMessages{Topic: "orders", Partition: int32(i)}
 		for range pendingWindow / partitions {
-			batches[i].Messages = append(batches[i].Messages, &messageproxyv1.Message{
-				Id: "AAAAAAAAAAAAAAAAAAAAAQAAAAAAAAAAAAAAAQ", Value: make([]byte, 100),
+			batch.Messages = append(batch.Messages, &messageproxyv1.Message{
+				Id: "AAAAAAAAAAAAAAAAAAAAAQAAAAAAAAAAAAAAAQ", Value: make([]byte, 100), TimestampMs: 1700000000000, DeliveryAttempt: 1,
 			})
 		}
+		frames[i] = marshal(b, batchResponse(batch))
 	}
 	b.ReportAllocs()
+	response := newDeliveries()
 	for b.Loop() {
-		for _, batch := range batches {
-			s.deliver(batch)
+		for _, data := range frames {
+			if err := proto.Unmarshal(data, response); err != nil {
+				b.Fatal(err)
+			}
+			s.deliver(response.deliveries)
 		}
 		if !c.waitIdle(b.Context(), closeTimeout) {
 			b.Fatal("a handler doesn't return")

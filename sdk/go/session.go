@@ -77,6 +77,7 @@ func (s *session) send() {
 		return // the receiver learns why
 	}
 	var acks []string
+	frame := newAckFrame()
 	left := false
 	for {
 		s.consumer.mu.Lock()
@@ -87,11 +88,11 @@ func (s *session) send() {
 		case leave:
 			left = true
 			leaveRequest := &messageproxyv1.ConsumeRequest_Leave{Leave: &messageproxyv1.LeaveRequest{}}
-			if s.stream.Send(&messageproxyv1.ConsumeRequest{Request: leaveRequest}) != nil || s.sendAcks(acks) != nil {
+			if s.stream.Send(&messageproxyv1.ConsumeRequest{Request: leaveRequest}) != nil || s.sendAcks(frame, acks) != nil {
 				return
 			}
 		case len(acks) > 0:
-			if s.sendAcks(acks) != nil {
+			if s.sendAcks(frame, acks) != nil {
 				return
 			}
 		case finish:
@@ -109,18 +110,12 @@ func (s *session) send() {
 }
 
 // sendAcks sends ACKs in frames of about maxFrameBytes.
-func (s *session) sendAcks(ids []string) error {
+func (s *session) sendAcks(frame *ackFrame, ids []string) error {
 	for len(ids) > 0 {
-		n, bytes := 0, 0
-		for n < len(ids) && bytes < maxFrameBytes {
-			bytes += len(ids[n])
-			n++
-		}
-		ack := &messageproxyv1.ConsumeRequest_Ack{Ack: &messageproxyv1.AckRequest{MessageIds: ids[:n]}}
-		if err := s.stream.Send(&messageproxyv1.ConsumeRequest{Request: ack}); err != nil {
+		ids = frame.fill(ids)
+		if err := s.stream.SendMsg(frame); err != nil {
 			return err
 		}
-		ids = ids[n:]
 	}
 	return nil
 }
@@ -129,19 +124,16 @@ func (s *session) sendAcks(ids []string) error {
 // did: nil if the server ended it after a half-close.
 func (s *session) receive() *Error {
 	var terminal *Error
+	response := newDeliveries()
 	for {
-		response, err := s.stream.Recv()
-		if err != nil {
+		if err := s.stream.RecvMsg(response); err != nil {
 			if terminal == nil {
 				terminal = streamError(err)
 			}
 			return terminal
 		}
-		switch r := response.GetResponse().(type) {
-		case *messageproxyv1.ConsumeResponse_Batch:
-			for _, messages := range r.Batch.GetPartitions() {
-				s.deliver(messages)
-			}
+		s.deliver(response.deliveries)
+		switch r := response.other.GetResponse().(type) {
 		case *messageproxyv1.ConsumeResponse_TerminalError:
 			terminal = errorFromWire(r.TerminalError)
 		case *messageproxyv1.ConsumeResponse_Subscribed:
@@ -149,8 +141,9 @@ func (s *session) receive() *Error {
 		case *messageproxyv1.ConsumeResponse_Withdrawn:
 			s.withdraw(r.Withdrawn)
 		default:
-			s.tell(response)
+			s.tell(response.other)
 		}
+		response.Reset() // it may be long until the next comes
 	}
 }
 
@@ -182,9 +175,8 @@ func (s *session) subscribed(in *messageproxyv1.Subscribed) {
 
 // deliver queues messages for their handlers. How many there are at once is
 // bounded by the server's limit of unacknowledged messages.
-func (s *session) deliver(in *messageproxyv1.PartitionMessages) {
-	messages := messagesFromWire(in)
-	if len(messages) == 0 {
+func (s *session) deliver(deliveries []delivery) {
+	if len(deliveries) == 0 {
 		return
 	}
 	c := s.consumer
@@ -194,15 +186,20 @@ func (s *session) deliver(in *messageproxyv1.PartitionMessages) {
 	if c.open.Err() != nil {
 		return // they go to others when the stream ends
 	}
-	p := s.partitionLocked(TopicPartition{in.GetTopic(), in.GetPartition()})
+	var from *partition
 	var target *lane
-	for i := range messages {
-		m := &messages[i]
-		if i == 0 || len(c.lanes.byKey) > 0 { // else all have the partition's
-			target = c.lanes.of(m)
+	for i, d := range deliveries {
+		if i == 0 || d.partition != deliveries[i-1].partition {
+			from, target = s.partitionLocked(d.partition), nil
 		}
-		if c.lanes.push(target, task{partition: p, message: m, id: m.ID}) {
-			go c.runHandlers()
+		for i := range d.messages {
+			m := &d.messages[i]
+			if target == nil || len(c.lanes.byKey) > 0 { // else all have the partition's
+				target = c.lanes.of(m)
+			}
+			if c.lanes.push(target, task{partition: from, message: m, id: m.ID}) {
+				go c.runHandlers()
+			}
 		}
 	}
 }
