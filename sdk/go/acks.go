@@ -7,6 +7,10 @@ import (
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
 )
 
+// maxAckFrameBytes is the most that a frame of several ACKs takes. For what is larger,
+// grpc-go clears a buffer of 1 MiB.
+const maxAckFrameBytes = 32 << 10
+
 // ackFrame is a ConsumeRequest with an AckRequest, for the SendMsg of a Consume stream.
 // It encodes itself, as produceFrame does.
 type ackFrame struct {
@@ -22,13 +26,16 @@ func newAckFrame() *ackFrame {
 // fill puts as many of ids into the frame as fit, one at least, and returns the others.
 // The frame refers to ids until it is filled again.
 func (f *ackFrame) fill(ids []string) (rest []string) {
-	n := 0
-	f.bytes = 0
-	for n < len(ids) && f.bytes < maxFrameBytes {
-		f.bytes += sizeInside(len(ids[n]))
+	n, bytes := 0, 0
+	for n < len(ids) {
+		more := sizeInside(len(ids[n]))
+		if n > 0 && sizeInside(bytes+more) > maxAckFrameBytes {
+			break
+		}
+		bytes += more
 		n++
 	}
-	f.ids = ids[:n]
+	f.ids, f.bytes = ids[:n], bytes
 	return ids[n:]
 }
 

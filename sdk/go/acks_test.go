@@ -33,19 +33,21 @@ func FuzzAckFrame(f *testing.F) {
 }
 
 func TestManyAcksTakeSeveralFrames(t *testing.T) {
-	ids := make([]string, 3*maxFrameBytes/100)
+	ids := make([]string, 3*maxAckFrameBytes/100)
 	for i := range ids {
 		ids[i] = strings.Repeat("i", 100)
 	}
-	frame, sent := newAckFrame(), 0
+	frame, frames, sent := newAckFrame(), 0, 0
 	for rest := ids; len(rest) > 0; {
 		rest = frame.fill(rest)
 		require.NotEmpty(t, frame.ids)
-		require.LessOrEqual(t, proto.Size(frame), maxFrameBytes+200)
+		require.LessOrEqual(t, proto.Size(frame), maxAckFrameBytes)
+		frames++
 		requireEncodedAs(t, ackRequest(frame.ids), frame)
 		sent += len(frame.ids)
 	}
 	require.Equal(t, len(ids), sent)
+	require.Equal(t, 4, frames, "with the IDs' tags and lengths")
 }
 
 func TestAcksHaveEveryFieldOfTheContract(t *testing.T) {

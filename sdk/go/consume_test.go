@@ -262,6 +262,23 @@ func TestConsumeSubscribesAsConfigured(t *testing.T) {
 
 // TestAcksThatGatherGoTogether has the server read nothing until all handlers are
 // done.
+func TestEachAckGoesOutWhileTheNextHandlerRuns(t *testing.T) {
+	bubble(t, func(t *testing.T, server *messageproxytest.Server, client *messageproxy.Client) {
+		add(server, "k", 10) // of one partition, in one frame
+		began := time.Now()
+		c := consume(t, client, func(context.Context, *messageproxy.Message) error {
+			time.Sleep(time.Second)
+			return nil
+		})
+		for n := range 10 {
+			_, err := server.WaitAcked(t.Context(), "s", n+1)
+			require.NoError(t, err)
+			assert.Equal(t, time.Duration(n+1)*time.Second, time.Since(began))
+		}
+		require.NoError(t, c.stop())
+	})
+}
+
 func TestAcksThatGatherGoTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const messages = 3000

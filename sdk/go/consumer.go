@@ -105,6 +105,8 @@ type consumer struct {
 	config       *consumeConfig
 	handler      func(context.Context, *Message) error
 	conn         *grpc.ClientConn
+	// began is the zero of the clock that retries go by.
+	began time.Time
 
 	// values is the caller's context, without its end.
 	values context.Context
@@ -134,6 +136,7 @@ func newConsumer(ctx context.Context, s *Subscription, config *consumeConfig, co
 		config:       config,
 		handler:      handler,
 		conn:         conn,
+		began:        time.Now(),
 		idle:         make(chan struct{}, 1),
 		lanes:        newLanes(config),
 	}

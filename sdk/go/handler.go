@@ -78,7 +78,10 @@ func (c *consumer) handleGuarded(lane *lane, t task) (v verdict, err error) {
 
 // handle calls the handler until it succeeds or the attempts run out.
 func (c *consumer) handle(t task) (verdict, error) {
-	started := time.Now()
+	var started time.Duration // since the consumer began
+	if c.config.attempts > 1 {
+		started = time.Since(c.began) // cheaper than time.Now
+	}
 	retry := backoff{min: c.config.minRetryBackoff, max: c.config.maxRetryBackoff}
 	for attempt := 1; ; attempt++ {
 		err := call(t.partition.ctx, theHandler, t.message, c.handler)
@@ -90,7 +93,7 @@ func (c *consumer) handle(t task) (verdict, error) {
 		}
 		c.logFailure("a handler failed", t, err, "attempt", attempt)
 		wait := retry.next()
-		if attempt == c.config.attempts || !c.mayRetry(t.partition.session, time.Since(started)+wait) {
+		if attempt == c.config.attempts || !c.mayRetry(t.partition.session, time.Since(c.began)-started+wait) {
 			return c.failedForGood(t, attempt, err)
 		}
 		if !sleep(t.partition.ctx, wait, c.open.Done()) {

@@ -2,6 +2,7 @@ package messageproxy
 
 import (
 	"context"
+	"runtime"
 	"time"
 
 	"google.golang.org/grpc"
@@ -28,6 +29,8 @@ type session struct {
 	live       map[*partition]struct{}
 	ackTimeout time.Duration
 	acks       []string
+	// asleep: the sender waits to be woken.
+	asleep bool
 	// leaving: send leave. finished: when the ACKs are sent, half-close.
 	leaving, finished bool
 	// progressed: a message has come.
@@ -83,6 +86,7 @@ func (s *session) send() {
 		s.consumer.mu.Lock()
 		acks, s.acks = s.acks, acks[:0]
 		leave, finish := s.leaving && !left, s.finished
+		s.asleep = len(acks) == 0 && !leave && !finish
 		s.consumer.mu.Unlock()
 		switch {
 		case leave:
@@ -101,6 +105,8 @@ func (s *session) send() {
 		default:
 			select {
 			case <-s.wake:
+				// Handlers that are about to return may go first, and share the frame.
+				runtime.Gosched()
 			case <-s.ctx.Done():
 				return
 			}
@@ -109,7 +115,7 @@ func (s *session) send() {
 	}
 }
 
-// sendAcks sends ACKs in frames of about maxFrameBytes.
+// sendAcks sends ACKs in as many frames as they need.
 func (s *session) sendAcks(frame *ackFrame, ids []string) error {
 	for len(ids) > 0 {
 		ids = frame.fill(ids)
@@ -253,7 +259,10 @@ func (s *session) ackLocked(p *partition, id string) {
 		return
 	}
 	s.acks = append(s.acks, id)
-	signal(s.wake)
+	if s.asleep {
+		s.asleep = false
+		signal(s.wake)
+	}
 }
 
 func (c *consumer) subscribeRequest() *messageproxyv1.ConsumeRequest {
