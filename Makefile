@@ -42,6 +42,10 @@ faults: ## Break networks, proxies and a real Kafka under load, ROUNDS=5 times e
 bench: setup ## Measure what the proxy costs, and write docs/benchmarks.md (BENCH="-full -rounds 3": see tools/cmd/bench)
 	$(GO) run ./tools/cmd/bench -kafka container -markdown docs/benchmarks.md -json .cache/bench.json $(BENCH)
 
+.PHONY: pgo
+pgo: setup ## Profile the proxy, for the compiler: writes server/cmd/messageproxy/default.pgo, after changes of what is done for each message
+	$(GO) run ./tools/cmd/bench -kafka container -only profiles -profiles .cache/profiles -pgo server/cmd/messageproxy/default.pgo
+
 .PHONY: bench-smoke
 bench-smoke: ## Run every benchmark once
 	$(GO) test -tags synctests -run '^$$' -bench . -benchtime 1x $(filter-out ./integration/...,$(PACKAGES))

@@ -5,6 +5,7 @@ go 1.26.0
 toolchain go1.26.8
 
 require (
+	github.com/google/pprof v0.0.0-20261016150608-1facf8f91b50
 	github.com/messageproxy/messageproxy/api v0.0.0
 	github.com/messageproxy/messageproxy/broker-kafka v0.0.0
 	github.com/messageproxy/messageproxy/sdk/go v0.0.0

@@ -48,6 +48,9 @@ type Options struct {
 	// Profiles is the folder for the section of that name, which is measured only if it
 	// is asked for.
 	Profiles string
+	// PGO is a file for what the compiler optimizes the proxy with, made of the profiles
+	// of the processor; none if it is empty.
+	PGO string
 	// Progress gets a line for each step.
 	Progress func(line string)
 }

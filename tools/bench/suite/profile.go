@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/messageproxy/messageproxy/tools/bench/load"
+	"github.com/messageproxy/messageproxy/tools/bench/pgo"
 	"github.com/messageproxy/messageproxy/tools/bench/process"
 	"github.com/messageproxy/messageproxy/tools/bench/report"
 	"github.com/messageproxy/messageproxy/tools/bench/role"
@@ -27,6 +28,7 @@ func (b *Bench) measureProfiles(ctx context.Context, _ *report.Report) error {
 	if err := os.MkdirAll(b.options.Profiles, 0o755); err != nil {
 		return err
 	}
+	var processor []string // the names of files
 	for _, s := range single {
 		produced := b.newName()
 		if err := b.kafka.createTopic(ctx, produced, s.partitions); err != nil {
@@ -42,16 +44,24 @@ func (b *Bench) measureProfiles(ctx context.Context, _ *report.Report) error {
 		} {
 			spec.Partitions, spec.Clients, spec.ValueBytes = s.partitions, s.clients, s.valueBytes
 			spec.Messages = b.messages(s.valueBytes) * 2
-			if err := b.profile(ctx, fmt.Sprintf("%s-%dB", path, s.valueBytes), spec); err != nil {
+			name := fmt.Sprintf("%s-%dB", path, s.valueBytes)
+			if err := b.profile(ctx, name, spec); err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}
+			processor = append(processor, filepath.Join(b.options.Profiles, name+processorSuffix))
 		}
 		if err := errors.Join(b.kafka.deleteTopic(ctx, produced), b.kafka.deleteTopic(ctx, consumed)); err != nil {
 			return err
 		}
 	}
-	return nil
+	if b.options.PGO == "" {
+		return nil
+	}
+	return pgo.Write(b.options.PGO, processor...)
 }
+
+// processorSuffix ends the names of profiles of the processor.
+const processorSuffix = ".cpu.pprof"
 
 // profile writes the profiles of one load. How long the processor is watched, and how
 // long the scheduler, is said in whole seconds.
@@ -75,7 +85,7 @@ func (b *Bench) writeProfiles(ctx context.Context, proxy *role.Watched, prefix s
 	}
 	seconds := max(int(profileSeconds*b.part()), 1)
 	for _, profile := range []struct{ path, suffix string }{
-		{fmt.Sprintf("profile?seconds=%d", seconds), ".cpu.pprof"},
+		{fmt.Sprintf("profile?seconds=%d", seconds), processorSuffix},
 		{"trace?seconds=1", ".trace"},
 		{"allocs", ".allocs.pprof"},
 		{"mutex", ".mutex.pprof"},

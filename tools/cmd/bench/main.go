@@ -66,6 +66,7 @@ func parse(args []string) (settings, error) {
 	short := flags.Bool("short", false, "only see that everything works, in about two minutes: -rounds 1 -scale 0.02 unless they are given")
 	only := flags.String("only", "", "sections to measure, with commas between, of "+strings.Join(suite.SectionNames(), ", ")+"; all but profiles if empty")
 	flags.StringVar(&s.options.Profiles, "profiles", "", "a folder to write profiles of the proxy to, for -only profiles")
+	flags.StringVar(&s.options.PGO, "pgo", "", "a file for what the compiler optimizes the proxy with, for -only profiles")
 	flags.StringVar(&s.json, "json", "", "a file to write everything to")
 	flags.StringVar(&s.markdown, "markdown", "", "a file to write the tables to, with what they mean")
 	flags.StringVar(&s.options.Root, "root", "", "the repository's folder; if empty, the one that this is run in")
