@@ -27,7 +27,8 @@ What the figures mean, and how to measure, is [at the end](#what-is-measured).
 	r.writeMemory(w)
 	r.writeSlow(w)
 	r.writeRebalance(w)
-	fmt.Fprint(w, explanation)
+	r.writeProfiles(w)
+	fmt.Fprint(w, changes, explanation)
 }
 
 func (r *Report) writeEnvironment(w io.Writer) {

@@ -48,6 +48,7 @@ type Report struct {
 	Memory     []Memory     `json:"memory,omitempty"`
 	Slow       []Slow       `json:"slow,omitempty"`
 	Rebalance  []Rebalance  `json:"rebalance,omitempty"`
+	Profiles   []Profile    `json:"profiles,omitempty"`
 }
 
 // Throughput compares ways to move the same messages.

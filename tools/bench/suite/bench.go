@@ -45,8 +45,8 @@ type Options struct {
 	Full bool
 	// Only has names of sections to measure; without any, all are.
 	Only []string
-	// Profiles is the folder for the section of that name, which is measured only if it
-	// is asked for.
+	// Profiles is the folder that profiles of the proxy are written to; if it is empty
+	// they aren't kept.
 	Profiles string
 	// PGO is a file for what the compiler optimizes the proxy with, made of the profiles
 	// of the processor; none if it is empty.
@@ -77,15 +77,13 @@ var sections = []section{
 	{"memory", (*Bench).measureMemory},
 	{"slow", (*Bench).measureSlow},
 	{"rebalance", (*Bench).measureRebalance},
+	{"profiles", (*Bench).measureProfiles},
 }
-
-// profiles is run only if it is named.
-var profiles = section{"profiles", (*Bench).measureProfiles}
 
 // SectionNames are the names for Options.Only.
 func SectionNames() []string {
 	var names []string
-	for _, section := range append(slices.Clone(sections), profiles) {
+	for _, section := range sections {
 		names = append(names, section.name)
 	}
 	return names
@@ -130,14 +128,13 @@ func choose(only []string) ([]section, error) {
 	if len(only) == 0 {
 		return sections, nil
 	}
-	all := append(slices.Clone(sections), profiles)
 	var chosen []section
 	for _, name := range only {
-		i := slices.IndexFunc(all, func(s section) bool { return s.name == name })
+		i := slices.IndexFunc(sections, func(s section) bool { return s.name == name })
 		if i < 0 {
 			return nil, fmt.Errorf("there is no section %q: there are %s", name, strings.Join(SectionNames(), ", "))
 		}
-		chosen = append(chosen, all[i])
+		chosen = append(chosen, sections[i])
 	}
 	return chosen, nil
 }

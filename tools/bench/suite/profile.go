@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/messageproxy/messageproxy/tools/bench/areas"
 	"github.com/messageproxy/messageproxy/tools/bench/load"
 	"github.com/messageproxy/messageproxy/tools/bench/pgo"
 	"github.com/messageproxy/messageproxy/tools/bench/process"
@@ -20,12 +21,13 @@ import (
 const profileSeconds = 4
 
 // measureProfiles writes profiles of the proxy under the loads of the stubs, for each
-// shape with one client. It measures nothing: profiling costs speed.
-func (b *Bench) measureProfiles(ctx context.Context, _ *report.Report) error {
-	if b.options.Profiles == "" {
-		return errors.New("name the folder that profiles are written to with -profiles")
+// shape with one client. It measures no speed: profiling costs some.
+func (b *Bench) measureProfiles(ctx context.Context, r *report.Report) error {
+	folder := b.options.Profiles
+	if folder == "" {
+		folder = filepath.Join(b.binaries, "profiles") // is removed in the end
 	}
-	if err := os.MkdirAll(b.options.Profiles, 0o755); err != nil {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
 	var processor []string // the names of files
@@ -38,17 +40,26 @@ func (b *Bench) measureProfiles(ctx context.Context, _ *report.Report) error {
 		if err != nil {
 			return err
 		}
-		for path, spec := range map[string]load.Spec{
-			report.Produce: {Kind: load.StreamProduce, Topic: produced, Outstanding: Window, Frame: Frame},
-			report.Consume: {Kind: load.StreamConsume, Topic: consumed, Subscription: b.newName()},
+		for _, spec := range []load.Spec{
+			{Kind: load.StreamProduce, Topic: produced, Outstanding: Window, Frame: Frame},
+			{Kind: load.StreamConsume, Topic: consumed, Subscription: b.newName()},
 		} {
+			path := report.Produce
+			if spec.Kind == load.StreamConsume {
+				path = report.Consume
+			}
 			spec.Partitions, spec.Clients, spec.ValueBytes = s.partitions, s.clients, s.valueBytes
 			spec.Messages = b.messages(s.valueBytes) * 2
-			name := fmt.Sprintf("%s-%dB", path, s.valueBytes)
-			if err := b.profile(ctx, name, spec); err != nil {
+			prefix := filepath.Join(folder, fmt.Sprintf("%s-%dB", path, s.valueBytes))
+			if err := b.profile(ctx, prefix, spec); err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}
-			processor = append(processor, filepath.Join(b.options.Profiles, name+processorSuffix))
+			shares, err := areas.Read(prefix + processorSuffix)
+			if err != nil {
+				return err
+			}
+			r.Profiles = append(r.Profiles, report.Profile{Path: path, ValueBytes: s.valueBytes, Shares: shares})
+			processor = append(processor, prefix+processorSuffix)
 		}
 		if err := errors.Join(b.kafka.deleteTopic(ctx, produced), b.kafka.deleteTopic(ctx, consumed)); err != nil {
 			return err
@@ -65,7 +76,7 @@ const processorSuffix = ".cpu.pprof"
 
 // profile writes the profiles of one load. How long the processor is watched, and how
 // long the scheduler, is said in whole seconds.
-func (b *Bench) profile(ctx context.Context, name string, spec load.Spec) error {
+func (b *Bench) profile(ctx context.Context, prefix string, spec load.Spec) error {
 	proxy, err := role.StartWatched(ctx, role.WatchedOptions{Kafka: b.kafka.brokers, Contention: true})
 	if err != nil {
 		return err
@@ -75,7 +86,7 @@ func (b *Bench) profile(ctx context.Context, name string, spec load.Spec) error 
 		_, err := b.load(ctx, spec, proxy.Server)
 		loaded <- err
 	}()
-	err = b.writeProfiles(ctx, proxy, filepath.Join(b.options.Profiles, name))
+	err = b.writeProfiles(ctx, proxy, prefix)
 	return errors.Join(err, <-loaded, proxy.Stop())
 }
 
