@@ -69,31 +69,36 @@ type clientStream struct {
 }
 
 func (s *clientStream) SendMsg(m any) error {
-	switch m := m.(type) {
-	case *messageproxyv1.ProduceRequest:
-		s.end.(*produceStream).request(m)
-	case *messageproxyv1.ConsumeRequest:
-		s.end.(*consumeStream).request(m)
+	switch end := s.end.(type) {
+	case *produceStream:
+		if request := copyOf(m, &messageproxyv1.ProduceRequest{}); request != nil {
+			end.request(request)
+		}
+	case *consumeStream:
+		if request := copyOf(m, &messageproxyv1.ConsumeRequest{}); request != nil {
+			end.request(request)
+		}
 	}
 	return s.ClientStream.SendMsg(m)
 }
 
 func (s *clientStream) RecvMsg(m any) error {
-	if err := s.ClientStream.RecvMsg(m); err != nil {
+	var err error
+	switch end := s.end.(type) {
+	case *produceStream:
+		err = receive(s.ClientStream, m, &messageproxyv1.ProduceResponse{}, end.response)
+	case *consumeStream:
+		err = receive(s.ClientStream, m, &messageproxyv1.ConsumeResponse{}, func(response *messageproxyv1.ConsumeResponse) {
+			if response.GetSubscribed() != nil {
+				end.learnServer(s.Context())
+			}
+			end.response(response)
+		})
+	}
+	if err != nil {
 		s.end.end(unlessEOF(err))
-		return err
 	}
-	switch m := m.(type) {
-	case *messageproxyv1.ProduceResponse:
-		s.end.(*produceStream).response(m)
-	case *messageproxyv1.ConsumeResponse:
-		end := s.end.(*consumeStream)
-		if m.GetSubscribed() != nil {
-			end.learnServer(s.Context())
-		}
-		end.response(m)
-	}
-	return nil
+	return err
 }
 
 // CloseSend half-closes the stream: a consumer gives up what it holds.

@@ -35,33 +35,13 @@ type serverStream struct {
 }
 
 func (s *serverStream) SendMsg(m any) error {
-	if response := consumeResponse(m); response != nil {
+	if response := copyOf(m, &messageproxyv1.ConsumeResponse{}); response != nil {
 		s.end.response(response)
 	}
 	begun := time.Now()
 	err := s.ServerStream.SendMsg(m)
 	s.end.sent(time.Since(begun))
 	return err
-}
-
-// consumeResponse is the response that m is, or encodes to: the server has messages of
-// its own that encode themselves. It is nil if m isn't one.
-func consumeResponse(m any) *messageproxyv1.ConsumeResponse {
-	switch m := m.(type) {
-	case *messageproxyv1.ConsumeResponse:
-		return m
-	case proto.Message:
-		response := &messageproxyv1.ConsumeResponse{}
-		if m.ProtoReflect().Descriptor() != response.ProtoReflect().Descriptor() {
-			return nil
-		}
-		data, err := proto.Marshal(m)
-		if err != nil || proto.Unmarshal(data, response) != nil {
-			return nil // the stream is about to end with the error
-		}
-		return response
-	}
-	return nil
 }
 
 // RecvMsg listens in on the decoding: the server receives into messages of its

@@ -30,8 +30,8 @@ var sdkMutants = []Mutant{
 		Caught: []string{"produced-out-of-order"},
 		Edits: []Edit{{
 			sdk + "producer_stream.go",
-			"\tfor _, sequence := range slices.Backward(sequences) {\n",
-			"\tfor _, sequence := range sequences {\n",
+			"\tfor _, m := range slices.Backward(messages) {\n",
+			"\tfor _, m := range slices.All(messages) {\n",
 		}},
 	},
 	{
@@ -50,8 +50,8 @@ var sdkMutants = []Mutant{
 		Caught: []string{"acked-unhandled"},
 		Edits: []Edit{{
 			sdk + "session.go",
-			"\tfor i := range messages {\n\t\tm := &messages[i]\n",
-			"\tfor i := range messages {\n\t\tm := &messages[i]\n\t\ts.ackLocked(p, m.ID)\n",
+			"\t\t\tm := &d.messages[i]\n",
+			"\t\t\tm := &d.messages[i]\n\t\t\ts.ackLocked(from, m.ID)\n",
 		}},
 	},
 	{
