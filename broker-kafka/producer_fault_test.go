@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -240,6 +241,35 @@ func TestAProducerIDThatCannotBeHadIsAskedForAgain(t *testing.T) {
 			assert.Equal(t, "later", e.stored("orders")[0][0])
 		})
 	}
+}
+
+// Messages that come all the time leave the keeper little time once the first of them
+// have waited too long. A producer id that takes longer is had all the same.
+func TestAProducerIDThatTakesLongIsHadWhileMessagesTimeOut(t *testing.T) {
+	e := newProduceEnv(t, nil)
+	e.topic("orders", 1)
+	const timeout = 200 * time.Millisecond
+	e.cluster.ControlKey(int16(kmsg.InitProducerID), func(kmsg.Request) (kmsg.Response, error, bool) {
+		e.cluster.KeepControl()
+		e.cluster.SleepControl(func() { time.Sleep(2 * timeout) })
+		return nil, nil, false
+	})
+	p := e.producer(broker.ProducerOptions{Timeout: timeout})
+	stop := make(chan struct{})
+	var work sync.WaitGroup
+	work.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+				p.ProduceAsync(message("orders", "v"), func(broker.MessageReceipt, error) {})
+			}
+		}
+	})
+	require.Eventually(t, func() bool { return len(e.records("orders")) > 0 }, patience, 50*time.Millisecond)
+	close(stop)
+	work.Wait()
 }
 
 // A topic that moves to another session waits for its producer id as the first one did.

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/messageproxy/messageproxy/broker"
@@ -13,9 +14,7 @@ import (
 func (k *topicKeeper) open(topics []*producerTopic) {
 	ctx, cancel := context.WithTimeout(k.ctx, askTimeout)
 	defer cancel()
-	for _, t := range topics {
-		defer t.onDeadline(cancel)()
-	}
+	defer expireMeanwhile(topics)()
 	described, err := describeTopics(ctx, k.session.cl, names(topics))
 	if err != nil {
 		k.unreachable(topics, mapError(err, "", broker.AnyPartition))
@@ -36,6 +35,32 @@ func (k *topicKeeper) open(topics []*producerTopic) {
 	}
 	k.openExisting(ctx, exist, described)
 	k.openMissing(ctx, missing)
+}
+
+// expireMeanwhile fails the messages whose time is up, again and again, until stop is
+// called. What is asked of Kafka meanwhile goes on: where messages come all the time,
+// the time of one or the other is always up.
+func expireMeanwhile(topics []*producerTopic) (stop func()) {
+	over := make(chan struct{})
+	var expiring sync.WaitGroup
+	expiring.Go(func() {
+		ticker := time.NewTicker(keeperPause)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+			case <-over:
+				return
+			}
+			for _, t := range topics {
+				t.expire(nil)
+			}
+		}
+	})
+	return func() {
+		close(over)
+		expiring.Wait()
+	}
 }
 
 func names(topics []*producerTopic) []string {
@@ -89,7 +114,7 @@ func (k *topicKeeper) openExisting(ctx context.Context, topics []*producerTopic,
 func (k *topicKeeper) openTopic(ctx context.Context, t *producerTopic, info *topicInfo) {
 	if t.last != nil && t.last.stillHolds(info) {
 		info.session, info.lanes = t.last.session, t.last.lanes
-	} else if err := k.session.begin(ctx); err != nil {
+	} else if err := k.begin(ctx); err != nil {
 		k.unreachable([]*producerTopic{t}, mapError(err, t.name, broker.AnyPartition))
 		return
 	} else if !k.move(t, info) {
@@ -98,6 +123,45 @@ func (k *topicKeeper) openTopic(ctx context.Context, t *producerTopic, info *top
 	}
 	k.remove(k.wanted, t)
 	t.open(info, info.asOf)
+}
+
+// begin gets the session its producer id. Messages come only after it: if there is none
+// to be had, the client library fails all that it holds, but may forget one of a topic
+// that it is just getting to know.
+//
+// The request goes on when ctx ends, which what was asked before may have used up, and
+// the next call awaits it.
+func (k *topicKeeper) begin(ctx context.Context) error {
+	s := k.session
+	if s.begun || s.broken.Load() {
+		return nil // what is broken takes no topic
+	}
+	if s.beginning == nil {
+		s.beginning = k.askForProducerID(s)
+	}
+	select {
+	case <-s.beginning.over:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	err := s.beginning.err
+	s.beginning = nil
+	s.begun = err == nil
+	if isFinal(err) {
+		s.broken.Store(true)
+	}
+	return err
+}
+
+func (k *topicKeeper) askForProducerID(s *session) *beginning {
+	b := &beginning{over: make(chan struct{})}
+	k.wg.Go(func() {
+		defer close(b.over)
+		ctx, cancel := context.WithTimeout(k.ctx, askTimeout)
+		defer cancel()
+		_, _, b.err = s.cl.ProducerID(ctx)
+	})
+	return b
 }
 
 // stillHolds reports whether the session can go on with the topic.

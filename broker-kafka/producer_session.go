@@ -33,8 +33,15 @@ type session struct {
 	batchBytes map[string]int32
 
 	// Of the keeper's goroutine alone.
-	topics int  // now in this session
-	begun  bool // it has a producer id
+	topics    int  // now in this session
+	begun     bool // it has a producer id
+	beginning *beginning
+}
+
+// beginning is a request for a session's producer id that is under way.
+type beginning struct {
+	over chan struct{} // closed when err is there
+	err  error
 }
 
 func (b *Broker) newSession(maxMessageBytes int) (*session, error) {
@@ -103,21 +110,6 @@ func (s *session) enter(topic string, batchBytes int32) bool {
 	}
 	s.batchBytes[topic] = batchBytes
 	return true
-}
-
-// begin gets the session its producer id. Messages come only after it: if there is none
-// to be had, the client library fails all that it holds, but may forget one of a topic
-// that it is just getting to know.
-func (s *session) begin(ctx context.Context) error {
-	if s.begun || s.broken.Load() {
-		return nil // what is broken takes no topic
-	}
-	_, _, err := s.cl.ProducerID(ctx)
-	s.begun = err == nil
-	if isFinal(err) {
-		s.broken.Store(true)
-	}
-	return err
 }
 
 // isBeyondRepair asks for the producer id, and reports whether the client library

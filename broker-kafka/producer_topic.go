@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -221,17 +220,6 @@ func (t *producerTopic) failed(info *topicInfo, err error) {
 	default:
 		t.p.keeper.inspect(info.session)
 	}
-}
-
-// onDeadline calls f when the first of the waiting messages has to be failed; stop
-// ends that.
-func (t *producerTopic) onDeadline(f func()) (stop func() bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.waiting) == 0 {
-		return func() bool { return true }
-	}
-	return context.AfterFunc(t.waiting[0].Context, f)
 }
 
 // drop fails all waiting messages and ends the topic.
