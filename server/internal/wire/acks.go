@@ -81,12 +81,14 @@ func decodeAcks(data []byte) (ids []string, ok bool) {
 	return ids, true
 }
 
-// likelyIDs is how many ids an AckRequest has if they are all as long as the first.
+// likelyIDs is how many ids an AckRequest has if they are all as long as the first, but
+// no more than what a client usually has: the others may be longer.
 func likelyIDs(data string) int {
 	if len(data) < 2 {
 		return 0
 	}
-	return len(data) / (2 + int(data[1]))
+	const usual = 1024
+	return min(usual, len(data)/(2+int(data[1])))
 }
 
 // Reset, String and ProtoMessage make acksOrOther a message of the first generation.

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -72,4 +73,18 @@ func TestACKsAllocateNothingForAnID(t *testing.T) {
 	}
 	data := marshal(t, &messageproxyv1.ConsumeRequest{Request: &messageproxyv1.ConsumeRequest_Ack{Ack: request}})
 	require.LessOrEqual(t, testing.AllocsPerRun(20, func() { decodeAcks(data) }), 2.0)
+}
+
+// The first id says how long the others are likely to be. If it lies, they take no more
+// room for that.
+func TestACKsOfManyLengthsTakeNoMoreRoom(t *testing.T) {
+	request := &messageproxyv1.AckRequest{MessageIds: make([]string, 5000)}
+	for i := range request.MessageIds[1:] {
+		request.MessageIds[i+1] = strings.Repeat("i", 127)
+	}
+	data := marshal(t, &messageproxyv1.ConsumeRequest{Request: &messageproxyv1.ConsumeRequest_Ack{Ack: request}})
+	ids, ok := decodeAcks(data)
+	require.True(t, ok)
+	require.Equal(t, request.GetMessageIds(), ids)
+	require.LessOrEqual(t, cap(ids), 2*len(ids))
 }
