@@ -67,10 +67,11 @@ func (c *consumer) hold(fetches kgo.Fetches) {
 			for k := range topic.Partitions {
 				fetched := &topic.Partitions[k]
 				p := c.partitions[broker.TopicPartition{Topic: topic.Topic, Partition: fetched.Partition}]
-				if p != nil {
-					p.arriving = 0
+				if p == nil {
+					continue
 				}
-				if p != nil && p.outstanding()+len(fetched.Records) >= c.opts.PartitionWindow {
+				p.arriving = 0
+				if p.outstanding()+len(fetched.Records) >= c.opts.PartitionWindow {
 					c.holdLocked(p)
 					held = append(held, p)
 					if p.awaited {

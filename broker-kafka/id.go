@@ -34,7 +34,6 @@ const (
 	// idPartitionChars is how many characters of an id tell the partition. The last of
 	// them has the first two bits of the offset too: zeros, as no log gets that long.
 	idPartitionChars = 27
-	idOffsetChars    = messageIDChars - idPartitionChars
 	idAlphabet       = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	idMaxOffset      = 1<<62 - 1
 )
