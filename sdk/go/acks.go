@@ -39,6 +39,8 @@ func (f *ackFrame) fill(ids []string) (rest []string) {
 	return ids[n:]
 }
 
+func (f *ackFrame) size() int { return sizeInside(f.bytes) }
+
 func (f *ackFrame) appendTo(b []byte) []byte {
 	b = appendInside(b, 2, f.bytes) // ConsumeRequest.ack
 	for _, id := range f.ids {
@@ -51,17 +53,4 @@ func (f *ackFrame) appendTo(b []byte) []byte {
 func (f *ackFrame) ProtoReflect() protoreflect.Message { return f }
 
 // ProtoMethods is what protobuf-go asks a message for that encodes itself.
-func (*ackFrame) ProtoMethods() *protoiface.Methods { return &ackFrameMethods }
-
-var ackFrameMethods = protoiface.Methods{
-	Flags: protoiface.SupportMarshalDeterministic,
-	Size: func(in protoiface.SizeInput) protoiface.SizeOutput {
-		return protoiface.SizeOutput{Size: sizeInside(in.Message.(*ackFrame).bytes)}
-	},
-	Marshal: func(in protoiface.MarshalInput) (protoiface.MarshalOutput, error) {
-		return protoiface.MarshalOutput{Buf: in.Message.(*ackFrame).appendTo(in.Buf)}, nil
-	},
-	CheckInitialized: func(protoiface.CheckInitializedInput) (protoiface.CheckInitializedOutput, error) {
-		return protoiface.CheckInitializedOutput{}, nil
-	},
-}
+func (*ackFrame) ProtoMethods() *protoiface.Methods { return &encoderMethods }

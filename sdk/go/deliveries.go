@@ -61,17 +61,7 @@ func (d *deliveries) ProtoReflect() protoreflect.Message { return d }
 func (d *deliveries) Interface() protoreflect.ProtoMessage { return d }
 
 // ProtoMethods is what protobuf-go asks a message for that decodes itself.
-func (*deliveries) ProtoMethods() *protoiface.Methods { return &deliveriesMethods }
-
-var deliveriesMethods = protoiface.Methods{
-	Flags: protoiface.SupportUnmarshalDiscardUnknown,
-	Unmarshal: func(in protoiface.UnmarshalInput) (protoiface.UnmarshalOutput, error) {
-		return protoiface.UnmarshalOutput{Flags: protoiface.UnmarshalInitialized}, in.Message.(*deliveries).decode(in.Buf)
-	},
-	CheckInitialized: func(protoiface.CheckInitializedInput) (protoiface.CheckInitializedOutput, error) {
-		return protoiface.CheckInitializedOutput{}, nil
-	},
-}
+func (*deliveries) ProtoMethods() *protoiface.Methods { return &decoderMethods }
 
 // decode fills d, which is empty, and keeps nothing of data.
 func (d *deliveries) decode(data []byte) error {

@@ -34,6 +34,8 @@ func (f *produceFrame) add(m *pending) {
 	f.bytes += sizeInside(m.wireBytes())
 }
 
+func (f *produceFrame) size() int { return f.bytes }
+
 func (f *produceFrame) appendTo(b []byte) []byte {
 	for _, m := range f.messages {
 		b = appendInside(b, 1, m.wireBytes()) // ProduceRequest.messages
@@ -50,20 +52,7 @@ func (p *pending) wireBytes() int { return sizeVarint(p.sequence) + len(p.encode
 func (f *produceFrame) ProtoReflect() protoreflect.Message { return f }
 
 // ProtoMethods is what protobuf-go asks a message for that encodes itself.
-func (*produceFrame) ProtoMethods() *protoiface.Methods { return &produceFrameMethods }
-
-var produceFrameMethods = protoiface.Methods{
-	Flags: protoiface.SupportMarshalDeterministic,
-	Size: func(in protoiface.SizeInput) protoiface.SizeOutput {
-		return protoiface.SizeOutput{Size: in.Message.(*produceFrame).bytes}
-	},
-	Marshal: func(in protoiface.MarshalInput) (protoiface.MarshalOutput, error) {
-		return protoiface.MarshalOutput{Buf: in.Message.(*produceFrame).appendTo(in.Buf)}, nil
-	},
-	CheckInitialized: func(protoiface.CheckInitializedInput) (protoiface.CheckInitializedOutput, error) {
-		return protoiface.CheckInitializedOutput{}, nil
-	},
-}
+func (*produceFrame) ProtoMethods() *protoiface.Methods { return &encoderMethods }
 
 // encode is m as an OutgoingMessage without its sequence, which comes first. It has
 // all that m has in one allocation, so nobody minds what the caller does with m

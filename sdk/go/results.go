@@ -59,17 +59,7 @@ func (r *produceResults) ProtoReflect() protoreflect.Message { return r }
 func (r *produceResults) Interface() protoreflect.ProtoMessage { return r }
 
 // ProtoMethods is what protobuf-go asks a message for that decodes itself.
-func (*produceResults) ProtoMethods() *protoiface.Methods { return &produceResultsMethods }
-
-var produceResultsMethods = protoiface.Methods{
-	Flags: protoiface.SupportUnmarshalDiscardUnknown,
-	Unmarshal: func(in protoiface.UnmarshalInput) (protoiface.UnmarshalOutput, error) {
-		return protoiface.UnmarshalOutput{Flags: protoiface.UnmarshalInitialized}, in.Message.(*produceResults).decode(in.Buf)
-	},
-	CheckInitialized: func(protoiface.CheckInitializedInput) (protoiface.CheckInitializedOutput, error) {
-		return protoiface.CheckInitializedOutput{}, nil
-	},
-}
+func (*produceResults) ProtoMethods() *protoiface.Methods { return &decoderMethods }
 
 // decode fills r, which is empty, and keeps nothing of data.
 func (r *produceResults) decode(data []byte) error {
