@@ -39,7 +39,7 @@ faults: ## Break networks, proxies and a real Kafka under load, ROUNDS=5 times e
 	tools/faults $(ROUNDS)
 
 .PHONY: bench
-bench: setup ## Measure what the proxy costs, and write docs/benchmarks.md (BENCH="-full -rounds 3": see tools/cmd/bench)
+bench: setup ## Measure what the proxy costs, and write docs/benchmarks.md (BENCH="-rounds 3": see tools/cmd/bench)
 	$(GO) run ./tools/cmd/bench -kafka container -markdown docs/benchmarks.md -json .cache/bench.json $(BENCH)
 
 .PHONY: pgo

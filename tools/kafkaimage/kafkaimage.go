@@ -105,6 +105,9 @@ func checkDocker(ctx context.Context) error {
 			"install Docker (as root on Debian or Ubuntu, `make setup` does it)")
 	}
 	if err := run(ctx, "docker", "version", "--format", "{{.Server.Version}}"); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err() // docker was ended, whatever it would have said
+		}
 		return fmt.Errorf("tests with a real Kafka need Docker, and its daemon doesn't answer: "+
 			"start it (as root on Debian or Ubuntu, `make setup` does it): %w", err)
 	}

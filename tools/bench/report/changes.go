@@ -32,7 +32,9 @@ cores, 100 B, 8 partitions, one client:
   producing. Nothing was changed.
 
 Tried without a gain, and left: commits at least 20 ms apart, frames of 100 or 250 messages, larger write buffers in
-gRPC, giving the places of answered messages back in groups in the SDK. The Kafka client's pools of records were
-looked at and not tried: they overwrite memory that a mistake may still refer to.
+gRPC, giving the places of answered messages back in groups in the SDK, 32 or 64 messages in an allocation of the Kafka
+backend, and the Kafka client's pools of records and of decompressed data, as giving each record back takes as long as
+collecting it. Not tried: the client can be told to fetch when it is polled only, and then nothing comes too early; but
+it fetches from one Kafka broker at a time then, and one that has no messages would hold up the others.
 
 `

@@ -22,7 +22,9 @@ What the figures mean, and how to measure, is [at the end](#what-is-measured).
 `, command)
 	r.writeEnvironment(w)
 	r.writeTargets(w)
+	r.writeFloor(w)
 	r.writeThroughput(w)
+	r.writeOtherThroughput(w)
 	r.writeLatency(w)
 	r.writeMemory(w)
 	r.writeSlow(w)
@@ -90,6 +92,32 @@ func (r *Report) writeThroughput(w io.Writer) {
 	for _, t := range r.Throughput {
 		t.write(w)
 	}
+}
+
+func (r *Report) writeOtherThroughput(w io.Writer) {
+	if len(r.OtherThroughput) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "### Other combinations\n\nMessages a second, %s.\n\n", measuredTimes(len(r.OtherThroughput[0].Limit.Samples)))
+	lines := table{head: []string{"", Direct, Bare, Stubs, SDK, "limit", "stubs, of the limit", "CPU s/million of the proxy"}}
+	for i := range r.OtherThroughput {
+		t := &r.OtherThroughput[i]
+		row := []string{t.Name()}
+		for _, name := range []string{Direct, Bare, Stubs, SDK} {
+			row = append(row, thousands(t.Variant(name).Rate.Median))
+		}
+		stubs := t.Variant(Stubs)
+		lines.add(append(row, thousands(t.Limit.Median), fmt.Sprintf("%.2f", stubs.OfLimit.Median), stubs.perMillion(Server))...)
+	}
+	lines.write(w)
+	fmt.Fprintln(w)
+}
+
+func measuredTimes(n int) string {
+	if n == 1 {
+		return "measured once"
+	}
+	return fmt.Sprintf("measured %d times", n)
 }
 
 func (t *Throughput) write(w io.Writer) {

@@ -44,11 +44,14 @@ type Report struct {
 
 	Targets    []Target     `json:"targets"`
 	Throughput []Throughput `json:"throughput,omitempty"`
-	Latency    []Latency    `json:"latency,omitempty"`
-	Memory     []Memory     `json:"memory,omitempty"`
-	Slow       []Slow       `json:"slow,omitempty"`
-	Rebalance  []Rebalance  `json:"rebalance,omitempty"`
-	Profiles   []Profile    `json:"profiles,omitempty"`
+	// OtherThroughput is that of combinations which no target is about.
+	OtherThroughput []Throughput `json:"other_throughput,omitempty"`
+	Floors          []Floor      `json:"floors,omitempty"`
+	Latency         []Latency    `json:"latency,omitempty"`
+	Memory          []Memory     `json:"memory,omitempty"`
+	Slow            []Slow       `json:"slow,omitempty"`
+	Rebalance       []Rebalance  `json:"rebalance,omitempty"`
+	Profiles        []Profile    `json:"profiles,omitempty"`
 }
 
 // Throughput compares ways to move the same messages.
@@ -157,6 +160,7 @@ func pairwise(a, b stats.Summary, combine func(a, b float64) float64) stats.Summ
 // Finish ends a run: it notes how long it took, and looks at the targets.
 func (r *Report) Finish() {
 	r.Took = time.Since(r.Started)
+	r.Floors = r.floors()
 	r.Targets = r.targets()
 }
 

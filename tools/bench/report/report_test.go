@@ -25,6 +25,11 @@ func result(rate, perMillion float64) load.Result {
 	}
 }
 
+// processorTime is a measurement of so many seconds for a million messages.
+func processorTime(process string, perMillion float64) load.Result {
+	return load.Result{Messages: 1e6, Seconds: 1, CPU: map[string]float64{process: perMillion}}
+}
+
 // results are those of variants, one a round.
 func throughput(path string, valueBytes, partitions, clients int, variants map[string][]load.Result) Throughput {
 	t := Throughput{Path: path, ValueBytes: valueBytes, Partitions: partitions, Clients: clients}
@@ -100,15 +105,21 @@ func fullReport() *Report {
 		memory.Finish()
 		r.Memory = append(r.Memory, memory)
 	}
-	slow := Slow{ValueBytes: 100, Partitions: 2, Rate: 1000, MostOutstanding: 77}
+	slow := Slow{ValueBytes: 100, Partitions: 8, Rate: 1000, MostOutstanding: 77}
 	slow.Add(load.SlowResult{Received: 100, ACKed: 90}, map[int32]int64{0: 60, 1: 60}, map[int32]int64{0: 50, 1: 50})
-	r.Slow = append(r.Slow, slow)
+	onePartition := Slow{ValueBytes: 100, Partitions: 1, Rate: 1000}
+	onePartition.Add(load.SlowResult{Received: 100, ACKed: 90}, map[int32]int64{0: 140}, map[int32]int64{0: 100})
+	r.Slow = append(r.Slow, slow, onePartition)
+	r.OtherThroughput = append(r.OtherThroughput, throughput(Consume, 1024, 1, 64, map[string][]load.Result{
+		Direct: {result(300_000, 1)}, Bare: {result(300_000, 1)}, Stubs: {result(123_456, 2)}, SDK: {result(120_000, 2)},
+	}))
 	rebalance := Rebalance{Clients: 4, Partitions: 10}
 	rebalance.Add(load.Move{What: "4 clients join", Seconds: 1, Moved: 10, Least: 10})
 	rebalance.Add(load.Move{What: "one more joins", Seconds: 2, Moved: 3, Least: 2})
 	rebalance.Finish()
 	r.Rebalance = append(r.Rebalance, rebalance)
-	r.Targets = r.targets()
+	r.Finish()
+	r.Took = time.Minute
 	return r
 }
 
@@ -144,6 +155,21 @@ func TestEveryTargetIsCompared(t *testing.T) {
 		assert.Equal(t, outcome.met, got[about].met, about)
 	}
 	assert.Len(t, got, len(want))
+}
+
+func TestTheFloorIsWhatBothBaselinesTake(t *testing.T) {
+	floors := fullReport().Floors
+	require.Len(t, floors, 4, "of 8 partitions and one client alone")
+	assert.Equal(t, Produce, floors[0].Path)
+	r := Report{Throughput: []Throughput{throughput(Consume, 100, 8, 1, map[string][]load.Result{
+		Direct: {processorTime(Client, 0.5), processorTime(Client, 0.3)}, Bare: {processorTime(Server, 1), processorTime(Server, 0.6)},
+		Stubs: {processorTime(Server, 1.8), processorTime(Server, 1.8)},
+	})}}
+	r.Finish()
+	floor := r.Floors[0]
+	assert.Equal(t, []float64{1.5, 1.5}, floor.OfBare.Samples, "round by round")
+	assert.InDelta(t, 1.2, floor.OfFloor.Samples[0], 1e-9)
+	assert.InDelta(t, 2, floor.OfFloor.Samples[1], 1e-9)
 }
 
 func TestJSONHasEverything(t *testing.T) {
@@ -182,7 +208,8 @@ func TestTablesAreAlignedAndHaveEverything(t *testing.T) {
 	for _, part := range []string{
 		"`the command`", "A processor", "≤ 1.50 ×", "≥ 0.80", "0.25 ms",
 		"### Produce 1 KiB, 8 partitions, 1 client", "160,000", "limit", "200,000",
-		"20,000 messages/s, proxy, stubs", "101 idle streams, consume", "1.200", "one more joins",
+		"20,000 messages/s, proxy, stubs", "101 idle streams, consume", "1.200", "1.400", "one more joins",
+		"| consume 1 KiB, 1 partition, 64 clients |", "123,456", "measured once", "## The floor",
 	} {
 		assert.Contains(t, page, part)
 	}

@@ -41,8 +41,9 @@ type Options struct {
 	// Scale is by how much the numbers of messages, of streams and of partitions, and
 	// the durations, differ from the full ones.
 	Scale float64
-	// Full measures every combination, not only those that targets are about.
-	Full bool
+	// OtherRounds is how often throughput is measured with the combinations of sizes,
+	// partitions and clients that no target is about.
+	OtherRounds int
 	// Only has names of sections to measure; without any, all are.
 	Only []string
 	// Profiles is the folder that profiles of the proxy are written to; if it is empty

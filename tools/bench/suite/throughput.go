@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/messageproxy/messageproxy/tools/bench/bare"
@@ -55,26 +56,43 @@ var (
 	many   = []shape{{100, 64, 8}, {100, 64, 64}}
 )
 
-// shapes are those of this run.
-func (b *Bench) shapes() []shape {
-	all := append(append([]shape(nil), single...), many...)
-	if !b.options.Full {
-		return all
-	}
-	known := map[shape]bool{}
-	for _, s := range all {
-		known[s] = true
-	}
+// targeted are the shapes that targets are about.
+func targeted() []shape { return slices.Concat(single, many) }
+
+// others are all the other combinations.
+func others() []shape {
+	var all []shape
 	for _, size := range []int{100, 1024} {
 		for _, partitions := range []int{1, 8, 64} {
 			for _, clients := range []int{1, 8, 64} {
-				if s := (shape{size, partitions, clients}); !known[s] {
+				if s := (shape{size, partitions, clients}); !slices.Contains(targeted(), s) {
 					all = append(all, s)
 				}
 			}
 		}
 	}
 	return all
+}
+
+// compareAll compares the variants in every shape of this run.
+func (b *Bench) compareAll(ctx context.Context, r *report.Report, path string, variants []variant, measure func(shape, variant) (load.Result, error)) error {
+	for _, part := range []struct {
+		shapes []shape
+		rounds int
+		to     *[]report.Throughput
+	}{{targeted(), b.options.Rounds, &r.Throughput}, {others(), b.options.OtherRounds, &r.OtherThroughput}} {
+		if part.rounds == 0 {
+			continue
+		}
+		for _, s := range part.shapes {
+			t, err := b.compare(ctx, path, s, part.rounds, variants, func(v variant) (load.Result, error) { return measure(s, v) })
+			if err != nil {
+				return err
+			}
+			*part.to = append(*part.to, t)
+		}
+	}
+	return nil
 }
 
 // messages is how many messages of a size make a measurement of seconds.
@@ -89,30 +107,23 @@ func (b *Bench) messages(valueBytes int) int64 {
 func warmup(messages int64) int64 { return messages / 5 }
 
 func (b *Bench) measureProduce(ctx context.Context, r *report.Report) error {
-	for _, s := range b.shapes() {
-		t, err := b.compare(ctx, report.Produce, s, produceVariants, func(v variant) (load.Result, error) {
-			return b.produce(ctx, s, v)
-		})
-		if err != nil {
-			return err
-		}
-		r.Throughput = append(r.Throughput, t)
-	}
-	return nil
+	return b.compareAll(ctx, r, report.Produce, produceVariants, func(s shape, v variant) (load.Result, error) {
+		return b.produce(ctx, s, v)
+	})
 }
 
 // compare lets the variants take turns, each round beginning with another.
-func (b *Bench) compare(ctx context.Context, path string, s shape, variants []variant, measure func(variant) (load.Result, error)) (report.Throughput, error) {
+func (b *Bench) compare(ctx context.Context, path string, s shape, rounds int, variants []variant, measure func(variant) (load.Result, error)) (report.Throughput, error) {
 	t := report.Throughput{Path: path, ValueBytes: s.valueBytes, Partitions: s.partitions, Clients: s.clients}
 	results := make([][]load.Result, len(variants))
-	for round := range b.options.Rounds {
+	for round := range rounds {
 		for turn := range variants {
 			i := (round + turn) % len(variants)
 			result, err := measure(variants[i])
 			if err != nil {
 				return t, fmt.Errorf("%s, %s: %w", t.Name(), variants[i].name, err)
 			}
-			b.progress("%-44s %-24s round %d of %d: %8.0f messages/s", t.Name(), variants[i].name, round+1, b.options.Rounds, result.Rate())
+			b.progress("%-44s %-24s round %d of %d: %8.0f messages/s", t.Name(), variants[i].name, round+1, rounds, result.Rate())
 			results[i] = append(results[i], result)
 		}
 	}
@@ -168,24 +179,18 @@ func (b *Bench) onServer(ctx context.Context, which servers, spec load.Spec) (lo
 
 func (b *Bench) measureConsume(ctx context.Context, r *report.Report) error {
 	topics := map[shape]string{} // filled ones, by size and partitions
-	for _, s := range b.shapes() {
+	err := b.compareAll(ctx, r, report.Consume, consumeVariants, func(s shape, v variant) (load.Result, error) {
 		of := shape{valueBytes: s.valueBytes, partitions: s.partitions}
 		if topics[of] == "" {
 			topic, err := b.fill(ctx, of, b.backlog(of.valueBytes))
 			if err != nil {
-				return err
+				return load.Result{}, err
 			}
 			topics[of] = topic
 		}
-		t, err := b.compare(ctx, report.Consume, s, consumeVariants, func(v variant) (load.Result, error) {
-			return b.consume(ctx, s, v, topics[of])
-		})
-		if err != nil {
-			return err
-		}
-		r.Throughput = append(r.Throughput, t)
-	}
-	var errs []error
+		return b.consume(ctx, s, v, topics[of])
+	})
+	errs := []error{err}
 	for _, topic := range topics {
 		errs = append(errs, b.kafka.deleteTopic(ctx, topic))
 	}

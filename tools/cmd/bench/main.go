@@ -62,8 +62,8 @@ func parse(args []string) (settings, error) {
 	flags.StringVar(&s.options.Kafka, "kafka", suite.Embedded, "the Kafka to measure with: container, embedded, or host:port,... of one that is there")
 	flags.IntVar(&s.options.Rounds, "rounds", 5, "how often to measure each thing")
 	flags.Float64Var(&s.options.Scale, "scale", 1, "by how much the numbers of messages and streams, and durations, differ from a full run's")
-	flags.BoolVar(&s.options.Full, "full", false, "measure every combination, not only those that targets are about")
-	short := flags.Bool("short", false, "only see that everything works, in about two minutes: -rounds 1 -scale 0.02 unless they are given")
+	flags.IntVar(&s.options.OtherRounds, "other-rounds", 1, "how often to measure throughput with the sizes, partitions and clients that no target is about; 0 for never")
+	short := flags.Bool("short", false, "only see that everything works, in about two minutes: -rounds 1 -other-rounds 0 -scale 0.02 unless they are given")
 	only := flags.String("only", "", "sections to measure, with commas between, of "+strings.Join(suite.SectionNames(), ", ")+"; all if empty")
 	flags.StringVar(&s.options.Profiles, "profiles", "", "a folder to write profiles of the proxy to")
 	flags.StringVar(&s.options.PGO, "pgo", "", "a file for what the compiler optimizes the proxy with, made of profiles")
@@ -81,14 +81,17 @@ func parse(args []string) (settings, error) {
 	if *short && !given["rounds"] {
 		s.options.Rounds = 1
 	}
+	if *short && !given["other-rounds"] {
+		s.options.OtherRounds = 0
+	}
 	if *short && !given["scale"] {
 		s.options.Scale = 0.02
 	}
 	if *only != "" {
 		s.options.Only = strings.Split(*only, ",")
 	}
-	if s.options.Rounds < 1 || s.options.Scale <= 0 {
-		return s, errors.New("-rounds must be at least 1, and -scale more than 0")
+	if s.options.Rounds < 1 || s.options.OtherRounds < 0 || s.options.Scale <= 0 {
+		return s, errors.New("-rounds must be at least 1, -other-rounds at least 0, and -scale more than 0")
 	}
 	s.options.Progress = func(line string) { fmt.Fprintln(os.Stderr, line) }
 	var err error
