@@ -71,7 +71,7 @@ check-tidy:
 	for module in $(PACKAGES:/...=); do (cd $$module && GOWORK=off $(GO) mod tidy -diff) || exit; done
 
 .PHONY: check-api
-check-api: $(BIN)/buf $(BIN)/protoc-gen-go ## Check the wire contract and the code generated from it
+check-api: $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/codegen/done ## Check the wire contract and the code generated from it
 	tools/check-api
 
 .PHONY: check-release
@@ -83,7 +83,7 @@ fmt: $(BIN)/golangci-lint ## Format the code
 	$(BIN)/golangci-lint fmt
 
 .PHONY: generate
-generate: $(BIN)/buf $(BIN)/protoc-gen-go ## Generate the code of the wire contract
+generate: $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/codegen/done ## Generate the code of the wire contract, for all languages
 	cd api && $(BIN)/buf generate
 
 .PHONY: tidy
@@ -98,6 +98,11 @@ $(BIN)/golangci-lint: tools/pinned/lint/go.mod tools/pinned/lint/go.sum
 
 $(BIN)/buf: tools/pinned/buf/go.mod tools/pinned/buf/go.sum
 	GOWORK=off GOBIN=$(BIN) $(GO) -C tools/pinned/buf install tool
+	@touch $@
+
+$(BIN)/codegen/done: $(wildcard tools/codegen/*) tools/codegen/.npmrc
+	tools/setup languages
+	tools/codegen/setup $(BIN)/codegen
 	@touch $@
 
 $(BIN)/protoc-gen-go: tools/pinned/protoc/go.mod tools/pinned/protoc/go.sum

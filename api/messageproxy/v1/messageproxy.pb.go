@@ -1729,8 +1729,8 @@ const file_messageproxy_v1_messageproxy_proto_rawDesc = "" +
 	"\x16ERROR_CODE_UNSUPPORTED\x10\x122\xb2\x01\n" +
 	"\fMessageProxy\x12P\n" +
 	"\aProduce\x12\x1f.messageproxy.v1.ProduceRequest\x1a .messageproxy.v1.ProduceResponse(\x010\x01\x12P\n" +
-	"\aConsume\x12\x1f.messageproxy.v1.ConsumeRequest\x1a .messageproxy.v1.ConsumeResponse(\x010\x01B\xce\x01\n" +
-	"\x13com.messageproxy.v1B\x11MessageproxyProtoP\x01ZGgithub.com/messageproxy/messageproxy/api/messageproxy/v1;messageproxyv1\xa2\x02\x03MXX\xaa\x02\x0fMessageproxy.V1\xca\x02\x0fMessageproxy\\V1\xe2\x02\x1bMessageproxy\\V1\\GPBMetadata\xea\x02\x10Messageproxy::V1b\x06proto3"
+	"\aConsume\x12\x1f.messageproxy.v1.ConsumeRequest\x1a .messageproxy.v1.ConsumeResponse(\x010\x01B\xd4\x01\n" +
+	"\x19io.github.messageproxy.v1B\x11MessageproxyProtoP\x01ZGgithub.com/messageproxy/messageproxy/api/messageproxy/v1;messageproxyv1\xa2\x02\x03MXX\xaa\x02\x0fMessageproxy.V1\xca\x02\x0fMessageproxy\\V1\xe2\x02\x1bMessageproxy\\V1\\GPBMetadata\xea\x02\x10Messageproxy::V1b\x06proto3"
 
 var (
 	file_messageproxy_v1_messageproxy_proto_rawDescOnce sync.Once
