@@ -81,7 +81,7 @@ func (c *Client) ProduceAsync(ctx context.Context, m *Message, callback func(Rec
 
 // Flush waits until every message that was taken over before the call is
 // answered and its callback has returned. It returns ctx's error if ctx ends
-// first.
+// first, and ErrClosed if the client is closed.
 func (c *Client) Flush(ctx context.Context) error {
 	return c.producer.flush(ctx)
 }

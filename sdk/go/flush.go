@@ -52,6 +52,10 @@ func (g *flushGroups) seal() []*flushGroup {
 // included.
 func (p *producer) flush(ctx context.Context) error {
 	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return ErrClosed
+	}
 	groups := p.flushes.seal()
 	p.mu.Unlock()
 	for _, group := range groups {

@@ -73,6 +73,7 @@ func TestCloseAnswersEverything(t *testing.T) {
 		require.NoError(t, client.Close(), "twice")
 		_, err := client.Produce(t.Context(), message("k", "3"))
 		require.ErrorIs(t, err, messageproxy.ErrClosed)
+		require.ErrorIs(t, client.Flush(t.Context()), messageproxy.ErrClosed)
 		err = client.Subscription("s", "orders").Consume(t.Context(), func(context.Context, *messageproxy.Message) error { return nil })
 		require.ErrorIs(t, err, messageproxy.ErrClosed)
 	}, messageproxy.WithMaxOutstanding(1, 1000))

@@ -42,6 +42,9 @@ func newPending(ctx context.Context, m *Message, callback func(Receipt, error)) 
 	return p
 }
 
+// isQueued reports whether it is in the producer's queue, or was.
+func (p *pending) isQueued() bool { return p.group != nil }
+
 // pendingList is a doubly linked list, so that a message whose context ends
 // leaves the middle of a long queue at no cost. The zero value is empty.
 type pendingList struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -236,6 +237,28 @@ func TestBytesAreBoundedAndALargeMessageGoesAlone(t *testing.T) {
 		require.NotErrorIs(t, err, messageproxy.ErrUnknownOutcome)
 		server.ReleaseProduce()
 	}, messageproxy.WithMaxOutstanding(10, 100))
+}
+
+func TestWhoWaitsForRoomIsSentInTheOrderOfTheCalls(t *testing.T) {
+	bubble(t, func(t *testing.T, server *messageproxytest.Server, client *messageproxy.Client) {
+		server.HoldProduce()
+		// It leaves room for all others at once.
+		client.ProduceAsync(t.Context(), &messageproxy.Message{Topic: "orders", Key: []byte("k"), Value: make([]byte, 1000)}, nil)
+		var want []string
+		var callers sync.WaitGroup
+		for i := range 20 {
+			value := strconv.Itoa(i)
+			want = append(want, value)
+			callers.Go(func() {
+				_, err := client.Produce(t.Context(), message("k", value))
+				assert.NoError(t, err)
+			})
+			synctest.Wait() // it waits for room
+		}
+		server.ReleaseProduce()
+		callers.Wait()
+		assert.Equal(t, want, values(server.Messages("orders"))[1:])
+	}, messageproxy.WithMaxOutstanding(100, 1000))
 }
 
 func TestNoMoreThanTheWindowIsEverOnTheWire(t *testing.T) {

@@ -59,6 +59,7 @@ func newProducer(conn *grpc.ClientConn, config *clientConfig) *producer {
 		flushes:         newFlushGroups(),
 		watches:         map[<-chan struct{}]*watch{},
 	}
+	p.room.admitted = p.enqueueAdmittedLocked
 	p.closing, p.beginClose = context.WithCancel(context.Background())
 	p.alive, p.stop = context.WithCancel(context.Background())
 	return p
@@ -105,7 +106,7 @@ func (p *producer) enqueue(ctx context.Context, m *Message, callback func(Receip
 		p.mu.Unlock()
 		return nil, ErrClosed
 	}
-	if w := p.room.take(pending.size); w != nil {
+	if w := p.room.take(pending); w != nil {
 		p.mu.Unlock()
 		return pending, p.enqueueWhenReady(pending, w)
 	}
@@ -114,7 +115,15 @@ func (p *producer) enqueue(ctx context.Context, m *Message, callback func(Receip
 	return pending, nil
 }
 
-// enqueueWhenReady queues m once w has its place.
+// enqueueAdmittedLocked queues a message that has waited for its place. It is done here,
+// and not when its caller wakes up, since callers wake up in any order.
+func (p *producer) enqueueAdmittedLocked(w *waiter) {
+	if !p.closed { // else its caller gives the place back
+		p.queueLocked(w.message)
+	}
+}
+
+// enqueueWhenReady waits until m is queued, which it is once w has its place.
 func (p *producer) enqueueWhenReady(m *pending, w *waiter) error {
 	select {
 	case <-w.ready:
@@ -123,16 +132,14 @@ func (p *producer) enqueueWhenReady(m *pending, w *waiter) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch {
-	case p.closed:
-		p.room.cancel(w)
-		return ErrClosed
-	case m.ctx.Err() != nil:
-		p.room.cancel(w)
-		return p.notSentLocked(m.ctx)
+	if m.isQueued() {
+		return nil
 	}
-	p.queueLocked(m)
-	return nil
+	p.room.cancel(w)
+	if p.closed {
+		return ErrClosed
+	}
+	return p.notSentLocked(m.ctx)
 }
 
 // queueLocked queues m, which has its place.

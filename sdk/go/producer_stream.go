@@ -41,7 +41,7 @@ func (p *producer) run() {
 		if p.closing.Err() != nil {
 			return
 		}
-		p.noteTrouble(err)
+		p.logger.Warn("can't produce; connecting again", "error", err)
 		waitToReconnect(p.closing, p.conn, &p.retry)
 	}
 }
@@ -69,7 +69,11 @@ func (p *producer) runStream() *Error {
 	defer cancel()
 	stream, err := p.client.Produce(ctx)
 	if err != nil {
-		return streamError(err)
+		reason := streamError(err)
+		p.mu.Lock()
+		p.noteTroubleLocked(reason)
+		p.mu.Unlock()
+		return reason
 	}
 	s := p.attach()
 	received := make(chan *Error, 1)
@@ -189,18 +193,17 @@ func (p *producer) detach(s *produceStream, reason *Error) {
 			p.answerLocked(m, Receipt{}, unknownOutcome("the stream was lost before the server answered", reason))
 		}
 	}
+	// Now, since what is produced by those who hear of the others is not to fail with them.
+	p.noteTroubleLocked(reason)
 }
 
-// noteTrouble logs why there is no stream. What trying again won't help fails
+// noteTroubleLocked notes why there is no stream. What trying again won't help fails
 // the queue, which was never put on the wire.
-func (p *producer) noteTrouble(reason *Error) {
-	p.mu.Lock()
+func (p *producer) noteTroubleLocked(reason *Error) {
 	p.trouble = reason
 	if endsForGood(reason) {
 		p.failQueueLocked(reason)
 	}
-	p.mu.Unlock()
-	p.logger.Warn("can't produce; connecting again", "error", reason)
 }
 
 // close ends the producer: what is unanswered is answered now. It may be called

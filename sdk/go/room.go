@@ -7,13 +7,16 @@ import "container/list"
 // owner's guards it.
 type room struct {
 	maxMessages, maxBytes int
-	messages, bytes       int
-	waiters               list.List // of *waiter
+	// admitted is called when a waiter has got its place, in the order of the waiters.
+	admitted        func(*waiter)
+	messages, bytes int
+	waiters         list.List // of *waiter
 }
 
 // waiter waits for a place.
 type waiter struct {
-	size int
+	message *pending
+	size    int
 	// ready is closed once the place is taken for the waiter.
 	ready chan struct{}
 	entry *list.Element // nil once the place is taken
@@ -23,14 +26,15 @@ func (r *room) fits(size int) bool {
 	return r.messages == 0 || (r.messages < r.maxMessages && r.bytes+size <= r.maxBytes)
 }
 
-// take takes a place and returns nil, or returns the waiter of the place.
-func (r *room) take(size int) *waiter {
+// take takes a place for a message and returns nil, or returns the waiter of the place.
+func (r *room) take(m *pending) *waiter {
+	size := m.size
 	if r.waiters.Len() == 0 && r.fits(size) {
 		r.messages++
 		r.bytes += size
 		return nil
 	}
-	w := &waiter{size: size, ready: make(chan struct{})}
+	w := &waiter{message: m, size: size, ready: make(chan struct{})}
 	w.entry = r.waiters.PushBack(w)
 	return w
 }
@@ -62,6 +66,7 @@ func (r *room) admit() {
 		w.entry = nil
 		r.messages++
 		r.bytes += w.size
+		r.admitted(w)
 		close(w.ready)
 	}
 }

@@ -16,27 +16,30 @@ func (w *waiter) admitted() bool {
 }
 
 func TestRoomAdmitsInOrder(t *testing.T) {
-	r := &room{maxMessages: 2, maxBytes: 10}
-	assert.Nil(t, r.take(4))
-	assert.Nil(t, r.take(6))
-	first, second := r.take(7), r.take(1)
+	r := &room{admitted: func(*waiter) {}, maxMessages: 2, maxBytes: 10}
+	assert.Nil(t, r.take(&pending{size: 4}))
+	assert.Nil(t, r.take(&pending{size: 6}))
+	var order []*waiter
+	r.admitted = func(w *waiter) { order = append(order, w) }
+	first, second := r.take(&pending{size: 7}), r.take(&pending{size: 1})
 	r.give(4)
 	assert.False(t, first.admitted(), "7 and 6 bytes are too many")
 	assert.False(t, second.admitted(), "it would fit, but comes second")
 	r.give(6)
 	assert.True(t, first.admitted())
 	assert.True(t, second.admitted())
+	assert.Equal(t, []*waiter{first, second}, order)
 	assert.Equal(t, 2, r.messages)
 	assert.Equal(t, 8, r.bytes)
 }
 
 func TestRoomForgetsWhoStopsWaiting(t *testing.T) {
-	r := &room{maxMessages: 2, maxBytes: 10}
-	assert.Nil(t, r.take(6))
-	large, small := r.take(7), r.take(1)
+	r := &room{admitted: func(*waiter) {}, maxMessages: 2, maxBytes: 10}
+	assert.Nil(t, r.take(&pending{size: 6}))
+	large, small := r.take(&pending{size: 7}), r.take(&pending{size: 1})
 	r.cancel(large)
 	assert.True(t, small.admitted(), "who waited behind goes")
-	third := r.take(1)
+	third := r.take(&pending{size: 1})
 	r.give(6)
 	assert.True(t, third.admitted())
 	r.give(1)
@@ -46,9 +49,9 @@ func TestRoomForgetsWhoStopsWaiting(t *testing.T) {
 }
 
 func TestRoomTakesBackThePlaceOfWhoStopsTooLate(t *testing.T) {
-	r := &room{maxMessages: 1, maxBytes: 10}
-	assert.Nil(t, r.take(1))
-	w := r.take(2)
+	r := &room{admitted: func(*waiter) {}, maxMessages: 1, maxBytes: 10}
+	assert.Nil(t, r.take(&pending{size: 1}))
+	w := r.take(&pending{size: 2})
 	r.give(1)
 	assert.True(t, w.admitted())
 	r.cancel(w)
@@ -57,7 +60,7 @@ func TestRoomTakesBackThePlaceOfWhoStopsTooLate(t *testing.T) {
 }
 
 func TestRoomLetsALargeOneInAlone(t *testing.T) {
-	r := &room{maxMessages: 2, maxBytes: 10}
-	assert.Nil(t, r.take(100))
-	assert.NotNil(t, r.take(1))
+	r := &room{admitted: func(*waiter) {}, maxMessages: 2, maxBytes: 10}
+	assert.Nil(t, r.take(&pending{size: 100}))
+	assert.NotNil(t, r.take(&pending{size: 1}))
 }
