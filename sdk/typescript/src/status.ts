@@ -1,0 +1,70 @@
+import { Code as StatusCode, ConnectError } from "@connectrpc/connect";
+import type { MessageShape } from "@bufbuild/protobuf";
+
+import { Code, errorText, MessageProxyError } from "./errors.js";
+import { ErrorSchema } from "./gen/messageproxy/v1/messageproxy_pb.js";
+
+/** Makes an error of one of the wire contract. Codes that this version doesn't know keep their number. */
+export function errorFromWire(error: MessageShape<typeof ErrorSchema>): MessageProxyError {
+  return new MessageProxyError(error.code as number, error.message, {
+    retryable: error.retryable,
+    messageIds: error.messageIds,
+  });
+}
+
+/** Is why a stream ended that the server ended without an error. */
+export function streamEnded(): MessageProxyError {
+  return new MessageProxyError(Code.BrokerUnavailable, "the server ended the stream", { retryable: true });
+}
+
+/**
+ * Says why a stream ended: the error among the status's details if the server put one there, else one made of the
+ * status alone.
+ */
+export function streamError(thrown: unknown): MessageProxyError {
+  const error = ConnectError.from(thrown);
+  const [detail] = error.findDetails(ErrorSchema);
+  if (detail !== undefined) {
+    return errorFromWire(detail);
+  }
+  const { code, retryable } = isStatus(error) ? codeOfStatus(error.code) : unavailable;
+  return new MessageProxyError(code, error.rawMessage || causeText(error.cause), { retryable, cause: error.cause });
+}
+
+/** Says why no address of several could be connected to, which Node leaves to the errors within its own. */
+function causeText(cause: unknown): string {
+  return cause instanceof AggregateError ? cause.errors.map(errorText).join("; ") : errorText(cause);
+}
+
+const unavailable = { code: Code.BrokerUnavailable, retryable: true };
+
+/**
+ * Reports whether an error is a status, of the server, of something between, or of how HTTP/2 ended the stream.
+ * Otherwise it is trouble with the connection, which the library gives codes such as INVALID_ARGUMENT too (a stream
+ * that was cut within a frame).
+ */
+function isStatus(error: ConnectError): boolean {
+  if (error.metadata.has("grpc-status")) {
+    return true;
+  }
+  return error.cause === undefined && error.code !== StatusCode.InvalidArgument;
+}
+
+function codeOfStatus(code: StatusCode): { code: Code; retryable: boolean } {
+  switch (code) {
+    case StatusCode.InvalidArgument:
+      return { code: Code.InvalidArgument, retryable: false };
+    case StatusCode.Unauthenticated:
+      return { code: Code.Unauthenticated, retryable: false };
+    case StatusCode.PermissionDenied:
+      return { code: Code.PermissionDenied, retryable: false };
+    case StatusCode.Unimplemented:
+      return { code: Code.Unsupported, retryable: false };
+    case StatusCode.ResourceExhausted:
+      return { code: Code.ResourceExhausted, retryable: true };
+    case StatusCode.Internal:
+      return { code: Code.Internal, retryable: true };
+    default:
+      return unavailable;
+  }
+}
