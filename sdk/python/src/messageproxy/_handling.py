@@ -1,0 +1,194 @@
+"""Calls handlers, again when they fail, and decides what becomes of their messages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from messageproxy._backoff import Backoff, wait_until
+from messageproxy._errors import HandlerError
+from messageproxy._lanes import Delivery
+
+if TYPE_CHECKING:
+    from messageproxy._consumer import Consumer
+    from messageproxy._session import Session
+
+# How long handlers that never wait may keep the event loop from sending their ACKs.
+_MAX_BUSY = 0.005
+
+
+class Verdict(Enum):
+    """What became of a message."""
+
+    DROPPED = 0  # it isn't this client's any more, or consume is stopping
+    HANDLED = 1  # ACK it
+    FAILED = 2  # stop consume
+
+
+class _Decision(NamedTuple):
+    verdict: Verdict
+    error: BaseException | None = None
+
+
+_DROPPED = _Decision(Verdict.DROPPED)
+_HANDLED = _Decision(Verdict.HANDLED)
+
+
+class NotHandled(Exception):  # noqa: N818 - it is no error
+    """A handler of this package's own raises it to have its message neither ACKed nor handled again."""
+
+
+class Runner:
+    """A task that handles messages until no lane has any. It may be told to end the handler that it runs."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+        self.delivery: Delivery | None = None  # what a handler runs for
+        self._told = False
+        # So that it ends only when the accounts are right, whatever a handler raises.
+        self._ended = False
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self._run(), name="messageproxy: handlers")
+        self._task.add_done_callback(self._done)
+        _all_tasks.add(self._task)
+        consumer.runners.add(self)
+
+    def tell_to_end(self) -> None:
+        """Tells the handler that runs, if one does, to end: cancels it, once."""
+        if self.delivery is not None and not self._told:
+            self._told = True
+            self._task.cancel()
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        _all_tasks.discard(task)
+        self._consumer.runners.discard(self)
+        if not self._ended:  # the loop is shutting down
+            self._consumer.lanes.runners -= 1
+        self._consumer.note_idle()
+        error = None if task.cancelled() else task.exception()
+        if error is not None:  # KeyboardInterrupt or the like
+            self._consumer.stop(error)
+
+    async def _run(self) -> None:
+        consumer = self._consumer
+        lanes, handler, now = consumer.lanes, consumer.handler, self._loop.time
+        busy_since = now()
+        while (popped := lanes.pop()) is not None:
+            lane, delivery = popped
+            began = now()
+            if began - busy_since > _MAX_BUSY:
+                await asyncio.sleep(0)
+                busy_since = began = now()
+            self._told = False
+            self.delivery = delivery
+            failure = None
+            try:
+                await handler(delivery.message)
+            except BaseException as e:
+                failure = e  # dealt with outside, where it is not the context of others
+            decision = _HANDLED if failure is None else await self._failed(delivery, failure, began)
+            self.delivery = failure = None
+            if self._told:
+                await self._forget_cancellation()
+            self._finish(delivery, decision)
+            lanes.done(lane)
+        self._ended = True
+
+    def _finish(self, delivery: Delivery, decision: _Decision) -> None:
+        """Does what was decided about a message, before its lane goes on."""
+        if decision is _HANDLED:
+            delivery.partition.session.ack(delivery.partition, delivery.id)
+        elif decision.verdict is Verdict.FAILED:
+            self._consumer.stop(decision.error)
+
+    async def _failed(self, delivery: Delivery, error: BaseException, began: float) -> _Decision:
+        """Decides about a message whose handler has failed. It may be told to end meanwhile."""
+        try:
+            return await self._attempt_again(delivery, error, began)
+        except asyncio.CancelledError:
+            if not self._told:
+                raise
+            return _DROPPED
+
+    async def _forget_cancellation(self) -> None:
+        """Makes the task go on after it was cancelled, whether the handler has noticed that or not."""
+        if hasattr(self._task, "uncancel"):  # Python 3.11
+            self._task.uncancel()
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            if self._cancelled_by_others():
+                raise
+
+    async def _attempt_again(self, delivery: Delivery, first: BaseException, began: float) -> _Decision:
+        """Calls the handler again until it succeeds or the attempts run out."""
+        consumer = self._consumer
+        config = consumer.config
+        retry = Backoff(config.min_retry_backoff, config.max_retry_backoff)
+        error = self._of_handler(first)
+        attempt = 1
+        while True:
+            if self._told or isinstance(error, NotHandled):
+                return _DROPPED
+            consumer.log_failure(f"a handler failed, attempt {attempt}", delivery, error)
+            wait = retry.next()
+            after = self._loop.time() - began + wait
+            if attempt == config.attempts or not _may_retry(delivery.partition.session, after):
+                return await self._failed_for_good(delivery, attempt, error)
+            if await wait_until(consumer.stopped, wait):
+                return _DROPPED
+            again = await self._call(consumer.handler, delivery.message)
+            if again is None:
+                return _HANDLED
+            error = again
+            attempt += 1
+
+    async def _call(self, handler: Callable[..., Awaitable[None]], *arguments: object) -> BaseException | None:
+        """Calls somebody's handler. The result is the error with which it failed."""
+        try:
+            await handler(*arguments)
+        except BaseException as e:
+            return self._of_handler(e)
+        return None
+
+    def _of_handler(self, error: BaseException) -> BaseException:
+        """An error that a handler has failed with. Raises those that are not its own."""
+        if isinstance(error, asyncio.CancelledError):
+            if self._told or self._cancelled_by_others():
+                raise error
+            return error  # it has awaited something that was cancelled
+        if not isinstance(error, Exception):
+            raise error  # such as KeyboardInterrupt
+        return error
+
+    async def _failed_for_good(self, delivery: Delivery, attempts: int, cause: BaseException) -> _Decision:
+        """Does what the options say."""
+        consumer = self._consumer
+        handler_error = HandlerError(delivery.message, attempts, cause)
+        decide = consumer.config.failure_handler
+        if decide is None:
+            return _Decision(Verdict.FAILED, handler_error)
+        error = await self._call(decide, delivery.message, cause)
+        if error is None:
+            return _HANDLED
+        consumer.log_failure("the failure handler failed", delivery, error)
+        if self._told:
+            return _DROPPED
+        if error.__context__ is None:
+            error.__context__ = handler_error  # shows in its traceback why it was called
+        return _Decision(Verdict.FAILED, error)
+
+    def _cancelled_by_others(self) -> bool:
+        """Whether the whole task was cancelled, as happens when its loop ends. Not known before Python 3.11."""
+        return hasattr(self._task, "cancelling") and self._task.cancelling() > 0
+
+
+# The loop alone doesn't keep a task alive.
+_all_tasks: set[asyncio.Task[None]] = set()
+
+
+def _may_retry(session: Session, after: float) -> bool:
+    """Whether another attempt may begin so long after the first: within the ACK timeout, less a tenth for the ACK."""
+    return session.ack_timeout <= 0 or after < 0.9 * session.ack_timeout

@@ -1,0 +1,545 @@
+"""Produce and consume messages in programs without asyncio.
+
+    with Client("localhost:7070") as client:
+        receipt = client.produce(topic="orders", key=b"ada", value=b"a cup")
+
+        def bill(message: Message) -> None:
+            ...  # returning ACKs the message, raising has it handled again
+
+        client.subscription("billing", "orders").consume(bill)
+
+Everything is as in `messageproxy`, whose options, limits and errors hold here. A client has an event loop in a thread
+of its own; its methods may be called from any thread. Handlers run in threads of a pool.
+
+A thread can't be cancelled. A handler that should end, because its message was lost to it or its time is over, finds
+`ending()` set; until it returns, the next message of its partition waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, overload
+
+import grpc
+
+import messageproxy
+from messageproxy._client import as_message
+from messageproxy._errors import ClosedError, InvalidTypeError, ProduceTimeoutError
+from messageproxy._events import Event
+from messageproxy._message import Message, OutgoingMessage, Receipt
+from messageproxy._options import Duration, StartPosition, consume_config, seconds
+from messageproxy._producer import Pending
+from messageproxy._room import Room
+
+__all__ = [
+    "Client",
+    "Consuming",
+    "FailureHandler",
+    "Handler",
+    "ReceiptFuture",
+    "Subscription",
+    "ending",
+    "skip_failed",
+]
+
+_Bytes = bytes | bytearray | memoryview
+_Result = TypeVar("_Result")
+
+Handler: TypeAlias = Callable[[Message], None]
+"""Handles a message. When it returns, the message is ACKed; when it raises, it is called again."""
+
+FailureHandler: TypeAlias = Callable[[Message, BaseException], None]
+"""Decides what becomes of a message with which the handler failed for good: see `messageproxy.FailureHandler`."""
+
+# Only as many threads are made as are in use at the same time.
+_MANY_THREADS = 10_000
+
+
+def skip_failed(message: Message, error: BaseException) -> None:
+    """A failure handler that ACKs the message, as if it had been handled. Only the log tells of it."""
+
+
+_handling = threading.local()
+
+
+def ending() -> threading.Event:
+    """Is set when the handler that runs in this thread should end: its ACK won't count, or consume waits no longer."""
+    event = getattr(_handling, "ending", None)
+    if not isinstance(event, threading.Event):
+        raise RuntimeError("no handler runs in this thread")
+    return event
+
+
+if TYPE_CHECKING:
+    _Future = concurrent.futures.Future[Receipt]
+else:
+    _Future = concurrent.futures.Future
+
+
+class ReceiptFuture(_Future):
+    """The future of a receipt. Its callbacks run on the client's thread, and must not block."""
+
+    def __init__(self, client: Client, size: int) -> None:
+        super().__init__()
+        self._client = client
+        self._size = size
+        self._pending: Pending | None = None
+
+    def cancel(self) -> bool:
+        """Withdraws the message, if it isn't on the wire yet, and tells whether it has."""
+        if self.done():
+            return self.cancelled()
+        try:
+            return self._client._call(partial(self._client._withdraw, self))
+        except ClosedError:
+            return False
+
+
+class _Submission(NamedTuple):
+    """A message on its way to the client's thread."""
+
+    encoded: bytes
+    future: ReceiptFuture
+    deadline: float | None
+
+
+class Client:
+    """Is `messageproxy.Client` for threads. Make one per application and share it.
+
+    It is a context manager that closes it.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        client_name: str | None = None,
+        tls: bool | grpc.ChannelCredentials = False,
+        reconnect_backoff: tuple[Duration, Duration] = (0.1, 10.0),
+        max_outstanding: tuple[int, int] = (1000, 64 << 20),
+        max_message_bytes: int = 60 << 20,
+        logger: logging.Logger | None = None,
+        channel_options: Sequence[tuple[str, Any]] = (),
+    ) -> None:
+        """Makes a client; it connects when it is first used. See `messageproxy.Client` for the arguments and errors."""
+        self._client = messageproxy.Client(
+            target,
+            client_name=client_name,
+            tls=tls,
+            reconnect_backoff=reconnect_backoff,
+            max_outstanding=max_outstanding,
+            max_message_bytes=max_message_bytes,
+            logger=logger,
+            channel_options=channel_options,
+        )
+        self._room = _WaitingRoom(*max_outstanding)
+        # Guards what follows.
+        self._lock = threading.Lock()
+        self._inbox: deque[_Submission] = deque()  # not empty: the loop is about to look
+        self._ended = False  # the loop takes no more
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=asyncio.run, args=(self._serve(),), name="messageproxy", daemon=True)
+        self._thread.start()
+        self._started.wait()
+
+    async def _serve(self) -> None:
+        """Is the thread: runs until the client is closed and its consume calls have ended."""
+        self._loop = asyncio.get_running_loop()
+        self._closing = asyncio.Event()
+        self._client._check_loop()
+        self._started.set()
+        await self._closing.wait()
+        await _others_end()
+        with self._lock:
+            self._ended = True
+        await asyncio.sleep(0)  # what was called before that begins
+        await _others_end()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @overload
+    def produce(self, message: OutgoingMessage, /, *, timeout: Duration | None = None) -> Receipt: ...
+
+    @overload
+    def produce(
+        self,
+        /,
+        *,
+        topic: str,
+        key: _Bytes | None = None,
+        value: _Bytes | None = None,
+        headers: Sequence[tuple[str, _Bytes | None]] = (),
+        partition: int | None = None,
+        timestamp: datetime | int | None = None,
+        timeout: Duration | None = None,
+    ) -> Receipt: ...
+
+    def produce(
+        self,
+        message: OutgoingMessage | None = None,
+        /,
+        *,
+        topic: str | None = None,
+        key: _Bytes | None = None,
+        value: _Bytes | None = None,
+        headers: Sequence[tuple[str, _Bytes | None]] = (),
+        partition: int | None = None,
+        timestamp: datetime | int | None = None,
+        timeout: Duration | None = None,
+    ) -> Receipt:
+        """Sends a message and waits until it is stored. See `messageproxy.Client.produce`; use `produce_async` where
+        one thread has many messages."""
+        deadline = None if timeout is None else time.monotonic() + seconds("timeout", timeout)
+        future = self._produce(as_message(message, topic, key, value, headers, partition, timestamp), deadline)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # such as KeyboardInterrupt; nothing if it has ended
+            raise
+
+    @overload
+    def produce_async(self, message: OutgoingMessage, /) -> ReceiptFuture: ...
+
+    @overload
+    def produce_async(
+        self,
+        /,
+        *,
+        topic: str,
+        key: _Bytes | None = None,
+        value: _Bytes | None = None,
+        headers: Sequence[tuple[str, _Bytes | None]] = (),
+        partition: int | None = None,
+        timestamp: datetime | int | None = None,
+    ) -> ReceiptFuture: ...
+
+    def produce_async(
+        self,
+        message: OutgoingMessage | None = None,
+        /,
+        *,
+        topic: str | None = None,
+        key: _Bytes | None = None,
+        value: _Bytes | None = None,
+        headers: Sequence[tuple[str, _Bytes | None]] = (),
+        partition: int | None = None,
+        timestamp: datetime | int | None = None,
+    ) -> ReceiptFuture:
+        """Is `produce` without the wait for the broker: it returns when the message is taken over.
+
+        Before that it waits while as much is outstanding as `max_outstanding` allows. The messages of a thread go out
+        in the order of its calls. It raises what is wrong with the message and `ClosedError` itself; everything else
+        is the future's.
+        """
+        return self._produce(as_message(message, topic, key, value, headers, partition, timestamp), None)
+
+    def _produce(self, message: OutgoingMessage, deadline: float | None) -> ReceiptFuture:
+        encoded, size = self._client._producer.encode(message)
+        self._room.take(size, deadline)
+        future = ReceiptFuture(self, size)
+        with self._lock:
+            if self._ended:
+                self._room.give(size)
+                raise ClosedError
+            self._inbox.append(_Submission(encoded, future, deadline))
+            if len(self._inbox) == 1:
+                self._loop.call_soon_threadsafe(self._take_submissions)
+        return future
+
+    def _take_submissions(self) -> None:
+        with self._lock:
+            inbox, self._inbox = self._inbox, deque()
+        for encoded, future, deadline in inbox:
+            try:
+                answer: asyncio.Future[Receipt] = self._loop.create_future()
+                pending = self._client._producer.take(encoded, future._size, answer)
+            except ClosedError as e:
+                self._settle(future, e)
+                continue
+            future._pending = pending
+            answer.add_done_callback(partial(self._answered, future))
+            if deadline is not None:
+                left = max(0.0, deadline - time.monotonic())
+                timer = self._loop.call_later(left, self._client._producer.expire, pending)
+                answer.add_done_callback(lambda _, timer=timer: timer.cancel())  # type: ignore[misc]
+
+    def _answered(self, future: ReceiptFuture, answer: asyncio.Future[Receipt]) -> None:
+        if not answer.cancelled():
+            self._settle(future, answer.exception() or answer.result())
+
+    def _settle(self, future: ReceiptFuture, outcome: Receipt | BaseException) -> None:
+        self._room.give(future._size)
+        if isinstance(outcome, Receipt):
+            future.set_result(outcome)
+        else:
+            future.set_exception(outcome)
+
+    def _withdraw(self, future: ReceiptFuture) -> bool:
+        """Withdraws a message on the loop's thread, if that can be done."""
+        pending = future._pending
+        if pending is None or not self._client._producer.withdraw(pending):
+            return False
+        self._room.give(future._size)
+        concurrent.futures.Future.cancel(future)
+        future.set_running_or_notify_cancel()
+        return True
+
+    def flush(self, timeout: Duration | None = None) -> None:
+        """Waits until every message that was taken over before the call is answered. Raises TimeoutError if `timeout`
+        (seconds or a timedelta; default: none) is over first."""
+        limit = None if timeout is None else seconds("timeout", timeout)
+        try:
+            flushing = self._submit(self._client.flush)
+        except ClosedError:
+            return  # everything is answered
+        try:
+            flushing.result(limit)
+        except concurrent.futures.TimeoutError:
+            flushing.cancel()
+            raise TimeoutError("messages are unanswered still") from None
+
+    def close(self) -> None:
+        """Ends the client; see `messageproxy.Client.close`. May be called twice. Call `flush` before to have messages
+        answered."""
+        self._room.close()
+        with contextlib.suppress(ClosedError):  # it was closed before
+            self._submit(self._close).result()
+
+    async def _close(self) -> None:
+        try:
+            await self._client.close()
+        finally:
+            self._closing.set()
+
+    def subscription(self, name: str, *topics: str) -> Subscription:
+        """A named, durable reading position over some topics: see `messageproxy.Client.subscription`."""
+        return Subscription(self, name, topics)
+
+    def _submit(self, function: Callable[[], Coroutine[Any, Any, _Result]]) -> concurrent.futures.Future[_Result]:
+        """Runs a coroutine on the client's thread."""
+        with self._lock:
+            if self._ended:
+                raise ClosedError
+            return asyncio.run_coroutine_threadsafe(function(), self._loop)
+
+    def _call(self, function: Callable[[], _Result]) -> _Result:
+        """Calls a function on the client's thread, after what was produced before."""
+        if threading.current_thread() is self._thread:
+            return function()
+
+        async def call() -> _Result:
+            return function()
+
+        return self._submit(call).result()
+
+
+class Subscription:
+    """A named, durable reading position over some topics. Made by `Client.subscription`."""
+
+    def __init__(self, client: Client, name: str, topics: tuple[str, ...]) -> None:
+        self._client = client
+        self._name = name
+        self._topics = topics
+
+    def consume(
+        self,
+        handler: Handler,
+        *,
+        max_handlers: int = 0,
+        key_workers: int = 0,
+        attempts: int = 5,
+        retry_backoff: tuple[Duration, Duration] = (0.1, 10.0),
+        failure_handler: FailureHandler | None = None,
+        max_unacked: int = 0,
+        ack_timeout: Duration = 0.0,
+        start: StartPosition = StartPosition.EARLIEST,
+        drain_timeout: Duration = 20.0,
+        observer: Callable[[Event], object] | None = None,
+    ) -> None:
+        """Calls `handler` with the messages of the subscription, in threads of a pool, until a handler fails for good
+        or the client is closed. KeyboardInterrupt stops it in good order. See `messageproxy.Subscription.consume` for
+        the options and errors; `observer` is called on the client's thread. Use `start` to stop it yourself."""
+        consuming = self.start(
+            handler,
+            max_handlers=max_handlers,
+            key_workers=key_workers,
+            attempts=attempts,
+            retry_backoff=retry_backoff,
+            failure_handler=failure_handler,
+            max_unacked=max_unacked,
+            ack_timeout=ack_timeout,
+            start=start,
+            drain_timeout=drain_timeout,
+            observer=observer,
+        )
+        try:
+            consuming.result()
+        except KeyboardInterrupt:
+            consuming.stop()
+            consuming.result()
+            raise
+
+    def start(
+        self,
+        handler: Handler,
+        *,
+        max_handlers: int = 0,
+        key_workers: int = 0,
+        attempts: int = 5,
+        retry_backoff: tuple[Duration, Duration] = (0.1, 10.0),
+        failure_handler: FailureHandler | None = None,
+        max_unacked: int = 0,
+        ack_timeout: Duration = 0.0,
+        start: StartPosition = StartPosition.EARLIEST,
+        drain_timeout: Duration = 20.0,
+        observer: Callable[[Event], object] | None = None,
+    ) -> Consuming:
+        """Is `consume` in the background."""
+        for name, function in (("handler", handler), ("failure_handler", failure_handler)):
+            if not (callable(function) or (function is None and name == "failure_handler")):
+                raise InvalidTypeError(f"consume: the {name} can't be called")
+        consume_config(
+            max_handlers=max_handlers,
+            key_workers=key_workers,
+            attempts=attempts,
+            retry_backoff=retry_backoff,
+            max_unacked=max_unacked,
+            ack_timeout=ack_timeout,
+            start=start,
+            drain_timeout=drain_timeout,
+            observer=observer,
+        )  # here, so that the caller learns at once what is wrong
+        client = self._client
+        stop = asyncio.Event()
+
+        async def run() -> None:
+            threads = max_handlers or key_workers or _MANY_THREADS
+            pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="messageproxy-handler")
+            try:
+                await client._client.subscription(self._name, *self._topics).consume(
+                    partial(_handle, pool, handler),
+                    stop=stop,
+                    max_handlers=max_handlers,
+                    key_workers=key_workers,
+                    attempts=attempts,
+                    retry_backoff=retry_backoff,
+                    failure_handler=None if failure_handler is None else partial(_handle, pool, failure_handler),
+                    max_unacked=max_unacked,
+                    ack_timeout=ack_timeout,
+                    start=start,
+                    drain_timeout=drain_timeout,
+                    observer=observer,
+                )
+            finally:
+                pool.shutdown(wait=False)
+
+        return Consuming(client, stop, client._submit(run))
+
+
+class Consuming:
+    """A consume in the background. Made by `Subscription.start`."""
+
+    def __init__(self, client: Client, stop: asyncio.Event, future: concurrent.futures.Future[None]) -> None:
+        self._client = client
+        self._stop = stop
+        self._future = future
+
+    def stop(self) -> None:
+        """Has it stop in good order, and returns at once. May be called twice, and by a handler."""
+        with contextlib.suppress(ClosedError):  # it has ended
+            self._client._call(self._stop.set)
+
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self._future.done()
+
+    def result(self, timeout: Duration | None = None) -> None:
+        """Waits until it has ended, and raises why, if it was not stopped. Raises TimeoutError if `timeout` (seconds or
+        a timedelta; default: none) is over first."""
+        limit = None if timeout is None else seconds("timeout", timeout)
+        try:
+            self._future.result(limit)
+        except concurrent.futures.TimeoutError:
+            if self._future.done():
+                raise
+            raise TimeoutError("it has not ended yet") from None
+
+
+class _WaitingRoom:
+    """`Room` for threads, which wait for a place in the order in which they came."""
+
+    def __init__(self, max_messages: int, max_bytes: int) -> None:
+        self._changed = threading.Condition()  # guards what follows
+        self._room = Room(max_messages, max_bytes)
+        self._line: deque[object] = deque()
+        self._closed = False
+
+    def take(self, size: int, deadline: float | None) -> None:
+        with self._changed:
+            ticket = object()
+            self._line.append(ticket)
+            try:
+                while not self._closed and not (self._line[0] is ticket and self._room.take(size)):
+                    left = None if deadline is None else deadline - time.monotonic()
+                    if left is not None and left <= 0:
+                        raise ProduceTimeoutError
+                    self._changed.wait(left)
+                if self._closed:
+                    raise ClosedError
+            finally:
+                self._line.remove(ticket)
+                self._changed.notify_all()  # the next one may fit
+
+    def give(self, size: int) -> None:
+        with self._changed:
+            self._room.give(size)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+async def _handle(
+    pool: concurrent.futures.ThreadPoolExecutor, handler: Callable[..., None], *arguments: object
+) -> None:
+    """Has a thread call somebody's handler."""
+    end = threading.Event()
+    called = asyncio.wrap_future(pool.submit(_call_in_thread, end, handler, *arguments))
+    while not called.done():
+        try:
+            await asyncio.wait({called})
+        except asyncio.CancelledError:
+            end.set()  # it goes on until it notices
+    called.result()
+
+
+def _call_in_thread(end: threading.Event, handler: Callable[..., None], *arguments: object) -> None:
+    _handling.ending = end
+    try:
+        handler(*arguments)
+    finally:
+        _handling.ending = None
+
+
+async def _others_end() -> None:
+    """Waits until no other task is left on this loop."""
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others)

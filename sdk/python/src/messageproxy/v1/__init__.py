@@ -1,0 +1,1 @@
+"""The wire contract, generated. Applications need none of it."""

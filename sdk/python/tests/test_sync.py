@@ -1,0 +1,174 @@
+"""The client for programs without asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Iterator
+
+import pytest
+from memory import Memory, proxy_in_thread
+from scripted import PATIENCE, Server, delivered
+
+from messageproxy import (
+    ClosedError,
+    Code,
+    HandlerError,
+    Message,
+    MessageProxyError,
+    ProduceTimeoutError,
+    UnknownOutcomeError,
+)
+from messageproxy.sync import Client, ending, skip_failed
+
+
+@pytest.fixture
+def memory() -> Iterator[Memory]:
+    with proxy_in_thread() as memory:
+        yield memory
+
+
+def test_messages_go_in_and_come_out(memory: Memory) -> None:
+    with Client(memory.server.target) as client:
+        receipt = client.produce(topic="orders", key=b"ada", value=b"0", timeout=PATIENCE)
+        assert receipt.message_id == "id-1"
+        futures = [client.produce_async(topic="orders", value=b"%d" % n) for n in range(1, 3000)]
+        client.flush(timeout=PATIENCE)
+        assert all(future.done() for future in futures)
+        assert [int(m.value) for m in memory.topics["orders"]] == list(range(3000))
+
+        seen: list[int] = []
+
+        def handler(message: Message) -> None:
+            seen.append(int(message.value or b""))
+            if len(seen) == 3000:
+                consuming.stop()
+
+        consuming = client.subscription("billing", "orders").start(handler)
+        consuming.result(timeout=PATIENCE)
+        assert consuming.done()
+        consuming.stop()
+        assert seen == list(range(3000))
+        assert len(memory.acked["billing"]) == 3000
+
+
+def test_many_threads_share_a_client(memory: Memory) -> None:
+    with Client(memory.server.target, max_outstanding=(3, 1000)) as client:
+
+        def produce(thread: int) -> None:
+            for n in range(50):
+                client.produce(topic="t", key=b"%d" % thread, value=b"%d" % n)
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(produce, range(8)))
+    for thread in range(8):
+        values = [int(m.value) for m in memory.topics["t"] if m.key == b"%d" % thread]
+        assert values == list(range(50))
+
+
+def test_errors_are_those_of_the_other_client(memory: Memory) -> None:
+    client = Client(memory.server.target)
+    with pytest.raises(MessageProxyError, match="topic"):
+        client.produce(topic="")
+    with pytest.raises(TypeError):
+        client.produce(topic="t", value="text")  # type: ignore[call-overload]
+    with pytest.raises(MessageProxyError, match="max_handlers") as caught:
+        client.subscription("billing", "orders").start(print, max_handlers=-1)
+    assert caught.value.code is Code.INVALID_ARGUMENT
+    client.close()
+    client.close()
+    client.flush()
+    for call in (client.produce, client.produce_async):
+        with pytest.raises(ClosedError):
+            call(topic="t")
+    with pytest.raises(ClosedError):
+        client.subscription("billing", "orders").consume(print)
+
+
+def test_a_handler_that_fails(memory: Memory) -> None:
+    def handler(message: Message) -> None:
+        raise ValueError("always")
+
+    with Client(memory.server.target) as client:
+        client.produce(topic="orders")
+        subscription = client.subscription("billing", "orders")
+        with pytest.raises(HandlerError, match=r"2 times .* always"):
+            subscription.consume(handler, attempts=2, retry_backoff=(0, 0))
+        skipping = subscription.start(handler, attempts=1, failure_handler=skip_failed)
+        asyncio.run(wait_acked(memory))
+        with pytest.raises(TimeoutError):
+            skipping.result(timeout=0)
+    with pytest.raises(ClosedError):
+        skipping.result(timeout=PATIENCE)
+
+
+async def wait_acked(memory: Memory) -> None:
+    loop = memory.loop
+    await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(memory.wait_acked("billing", 1), loop))
+
+
+def test_a_call_that_ends_while_nobody_listens_is_withdrawn() -> None:
+    with Client("127.0.0.1:1", max_outstanding=(1, 10)) as client:
+        with pytest.raises(ProduceTimeoutError):
+            client.produce(topic="t", timeout=0.01)
+        future = client.produce_async(topic="t")
+        with pytest.raises(ProduceTimeoutError):
+            client.produce(topic="t", timeout=0.01)  # there is no room
+        with pytest.raises(TimeoutError):
+            client.flush(timeout=0.01)
+        assert future.cancel()
+        assert future.cancelled()
+        assert future.cancel()
+        client.flush(timeout=PATIENCE)
+        left = client.produce_async(topic="t")
+    with pytest.raises(ClosedError):
+        left.result(timeout=PATIENCE)
+
+
+async def test_what_is_on_the_wire_cannot_be_cancelled(server: Server) -> None:
+    client = await asyncio.to_thread(Client, server.target)
+    future = client.produce_async(topic="t")
+    stream = await server.produce_stream()
+    await stream.messages(1)
+    assert not await asyncio.to_thread(future.cancel)
+    closing = asyncio.create_task(asyncio.to_thread(client.close))
+    with pytest.raises(UnknownOutcomeError):
+        await asyncio.wrap_future(future)
+    assert await stream.request() is None
+    stream.end()
+    await closing
+
+
+async def test_a_handler_is_told_when_it_should_end(server: Server) -> None:
+    client = await asyncio.to_thread(Client, server.target, reconnect_backoff=(0.001, 0.01))
+    begun, told = threading.Event(), threading.Event()
+
+    def handler(message: Message) -> None:
+        if message.id == "1":
+            begun.set()
+            if ending().wait(PATIENCE):
+                told.set()
+
+    consuming = client.subscription("billing", "orders").start(handler)
+    stream = await server.consume_stream()
+    await stream.subscribe()
+    await stream.send(delivered(b"1"))
+    assert await asyncio.to_thread(begun.wait, PATIENCE)
+    stream.end()
+    assert await asyncio.to_thread(told.wait, PATIENCE)
+    stream = await server.consume_stream()
+    await stream.subscribe()
+    await stream.send(delivered(b"2"))
+    assert await stream.acks(1) == ["2"]
+    await asyncio.to_thread(consuming.stop)
+    await stream.leave()
+    assert await stream.request() is None
+    stream.end()
+    await asyncio.to_thread(consuming.result, PATIENCE)
+    await asyncio.to_thread(client.close)
+
+
+def test_ending_is_for_handlers() -> None:
+    with pytest.raises(RuntimeError, match="no handler"):
+        ending()
