@@ -1,0 +1,585 @@
+package io.github.messageproxy;
+
+import io.github.messageproxy.v1.ConsumeRequest;
+import io.github.messageproxy.v1.SubscribeRequest;
+import java.lang.System.Logger.Level;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Executor;
+import java.util.concurrent.Future;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Predicate;
+
+/**
+ * A consumer: opens one session after another, and has runners call the handler, as many as lanes have messages. {@code
+ * mu} guards the state of all of them, and is never held while the application's code runs or gRPC is called, but for
+ * {@code isReady}.
+ */
+final class ConsumerImpl implements Consumer {
+    /** How long handlers have to return once they were told to end. */
+    private static final long CANCEL_GRACE = TimeUnit.SECONDS.toNanos(1);
+    /** Bounds how long the last ACKs and the end of the stream may take. */
+    private static final long LEAVE_TIMEOUT = TimeUnit.SECONDS.toNanos(5);
+
+    private final ClientConfig config;
+    private final Threads threads;
+    private final String subscription;
+    private final List<String> topics;
+    private final Handler handler;
+    private final ConsumeOptions options;
+    private final Executor executor;
+    private final Connection connection;
+    private final CompletableFuture<Void> completion = new CompletableFuture<>();
+
+    final ReentrantLock mu = new ReentrantLock();
+    private final Backoff retry;
+    private final Lanes lanes;
+    /** Messages that a runner has, those that wait to be handled again included. */
+    private final Set<Handling> handlings = new LinkedHashSet<>();
+    private Session session; // or null
+    private Future<?> reopening; // the wait for the next session, or null
+    private boolean stopping; // no more handlers begin
+    private Throwable stopError; // why, or null
+    private Future<?> drainTimer; // or null
+    private boolean drained; // nobody waits for handlers any more
+    private Future<?> leaveTimer; // or null
+    private boolean ended;
+
+    /** What a runner does with a message. Guarded by the consumer's lock, but for what its runner alone uses. */
+    private static final class Handling {
+        final Lanes.Lane lane;
+        final Lanes.Task task;
+        final long began = System.nanoTime();
+        private Backoff retry; // once it has failed
+        int attempt = 1;
+        HandlerCall call = new HandlerCall();
+        boolean cancelled; // it was told to end, or is about to be
+        Future<?> waiting; // for the next attempt; or null
+
+        Handling(Lanes.Turn turn) {
+            lane = turn.lane();
+            task = turn.task();
+        }
+
+        long nextWait(ConsumeOptions options) {
+            if (retry == null) {
+                retry = new Backoff(options.minRetryBackoff, options.maxRetryBackoff);
+            }
+            return retry.next();
+        }
+    }
+
+    ConsumerImpl(ClientConfig config, Threads threads, String subscription, List<String> topics, Handler handler,
+            ConsumeOptions options) {
+        this.config = config;
+        this.threads = threads;
+        this.subscription = subscription;
+        this.topics = topics;
+        this.handler = handler;
+        this.options = options;
+        this.executor = options.executor == null ? threads.pool() : options.executor;
+        this.connection = new Connection(config, threads.pool());
+        this.retry = new Backoff(config.minBackoff, config.maxBackoff);
+        this.lanes = new Lanes(options.maxHandlers, options.keyWorkers);
+    }
+
+    void start() {
+        threads.pool().execute(this::open);
+    }
+
+    @Override
+    public CompletableFuture<Void> completion() {
+        return completion.copy();
+    }
+
+    @Override
+    public CompletableFuture<Void> stop() {
+        stop(null);
+        return completion();
+    }
+
+    @Override
+    public void close() {
+        stop(null);
+        try {
+            completion.get();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        } catch (ExecutionException e) {
+            Errors.throwUnchecked(e.getCause());
+        }
+    }
+
+    // ------------------------------------------------------------ sessions
+
+    private void open() {
+        Session opened = new Session(this, subscribeRequest());
+        mu.lock();
+        try {
+            reopening = null;
+            if (stopping) {
+                return;
+            }
+            session = opened;
+        } finally {
+            mu.unlock();
+        }
+        try {
+            opened.start(connection.channel());
+        } catch (RuntimeException e) { // an interceptor's, for example
+            ended(opened, Errors.ofStream(e));
+        }
+    }
+
+    private ConsumeRequest subscribeRequest() {
+        SubscribeRequest.Builder request = SubscribeRequest.newBuilder()
+                .setSubscription(subscription)
+                .addAllTopics(topics)
+                .setStartPosition(switch (options.start) {
+                    case EARLIEST -> io.github.messageproxy.v1.StartPosition.START_POSITION_EARLIEST;
+                    case LATEST -> io.github.messageproxy.v1.StartPosition.START_POSITION_LATEST;
+                })
+                .setClientName(config.name);
+        if (options.maxUnacked > 0) {
+            request.setMaxUnackedMessages(options.maxUnacked);
+        }
+        if (!options.ackTimeout.isZero()) {
+            request.setAckTimeout(com.google.protobuf.Duration.newBuilder()
+                    .setSeconds(options.ackTimeout.getSeconds())
+                    .setNanos(options.ackTimeout.getNano()));
+        }
+        return ConsumeRequest.newBuilder().setSubscribe(request).build();
+    }
+
+    /** A session's stream has ended. */
+    void ended(Session lost, MessageProxyException reason) {
+        Effects effects = new Effects();
+        boolean goesOn;
+        mu.lock();
+        try {
+            if (session != lost) {
+                return; // it was told before
+            }
+            session = null;
+            lost.end(effects);
+            if (lost.progressed(Backoff.nanos(config.maxBackoff))) {
+                retry.reset();
+            }
+            goesOn = !stopping;
+            advance(effects);
+        } finally {
+            mu.unlock();
+        }
+        effects.run();
+        if (!goesOn) {
+            return;
+        }
+        event(Event.about(Event.Kind.DISCONNECTED, reason));
+        if (Errors.endsForGood(reason)) {
+            stop(reason);
+            return;
+        }
+        mu.lock();
+        try {
+            if (!stopping) {
+                reopening = threads.after(retry.next(), this::open);
+            }
+        } finally {
+            mu.unlock();
+        }
+    }
+
+    /** Logs what happened and passes it on. */
+    void event(Event event) {
+        Level level = switch (event.kind()) {
+            case TROUBLE, NOTICE, DISCONNECTED -> Level.WARNING;
+            case CONNECTED, ASSIGNED, WITHDRAWN, RECOVERED -> Level.INFO;
+        };
+        config.logger.log(level, "subscription " + subscription + ": " + event);
+        try {
+            options.observer.onEvent(event);
+        } catch (RuntimeException | Error e) { // must not end the stream
+            config.logger.log(Level.WARNING, "subscription " + subscription + ": the observer failed", e);
+        }
+    }
+
+    Executor pool() {
+        return threads.pool();
+    }
+
+    Future<?> after(long nanos, Runnable task) {
+        return threads.after(nanos, task);
+    }
+
+    // ------------------------------------------------------------ stopping
+
+    /** Lets no more handlers begin. The error is what the consumer ends with, unless there was another before. */
+    void stop(Throwable error) {
+        Effects effects = new Effects();
+        mu.lock();
+        try {
+            stop(error, effects);
+        } finally {
+            mu.unlock();
+        }
+        effects.run();
+    }
+
+    private void stop(Throwable error, Effects effects) {
+        if (stopping) {
+            return;
+        }
+        stopping = true;
+        stopError = error;
+        lanes.purge(task -> true);
+        handlings.forEach(handling -> goOn(handling, effects));
+        if (reopening != null) {
+            reopening.cancel(false);
+        }
+        if (session != null && session.isOpen()) {
+            session.leave(effects);
+        } else if (session != null) {
+            effects.add(session::cancel); // it is only connecting
+        }
+        drainTimer = threads.after(Backoff.nanos(options.drainTimeout), this::endDrain);
+        advance(effects);
+    }
+
+    /** The drain timeout is over: tells handlers to end. */
+    private void endDrain() {
+        Effects effects = new Effects();
+        mu.lock();
+        try {
+            if (ended || lanes.running() == 0) {
+                return;
+            }
+            cancelHandlers(task -> true, effects);
+            drainTimer = threads.after(CANCEL_GRACE, this::endGrace);
+        } finally {
+            mu.unlock();
+        }
+        effects.run();
+    }
+
+    private void endGrace() {
+        Effects effects = new Effects();
+        mu.lock();
+        try {
+            drained = true;
+            advance(effects);
+        } finally {
+            mu.unlock();
+        }
+        effects.run();
+    }
+
+    /**
+     * Goes on with stopping, if that has begun: handlers, then the session, then the end. Called with the lock held.
+     */
+    private void advance(Effects effects) {
+        if (!stopping || ended || (lanes.running() > 0 && !drained)) {
+            return;
+        }
+        if (session != null) {
+            Session last = session;
+            if (last.isOpen() && last.finish(effects)) {
+                leaveTimer = threads.after(LEAVE_TIMEOUT, last::cancel);
+            }
+            return;
+        }
+        ended = true;
+        for (Future<?> timer : new Future<?>[] {drainTimer, leaveTimer}) {
+            if (timer != null) {
+                timer.cancel(false);
+            }
+        }
+        Throwable error = lanes.running() == 0
+                ? stopError
+                : new HandlersRunningException(lanes.running(), options.drainTimeout, stopError);
+        effects.add(() -> end(error));
+    }
+
+    private void end(Throwable error) {
+        connection.close();
+        if (error == null) {
+            completion.complete(null);
+        } else {
+            completion.completeExceptionally(error);
+        }
+    }
+
+    /** Called with the lock held. */
+    boolean isStopping() {
+        return stopping;
+    }
+
+    // ------------------------------------------------------------ handlers
+
+    /** Queues a task, and tells whether a runner is to be started. Called with the lock held. */
+    boolean push(Lanes.Task task) {
+        return lanes.push(task);
+    }
+
+    /** Drops tasks that haven't begun. Called with the lock held. */
+    void purge(Predicate<Lanes.Task> drop) {
+        lanes.purge(drop);
+    }
+
+    /** Tells handlers to end. Called with the lock held. */
+    void cancelHandlers(Predicate<Lanes.Task> which, Effects effects) {
+        for (Handling handling : handlings) {
+            if (!handling.cancelled && which.test(handling.task)) {
+                handling.cancelled = true;
+                HandlerCall call = handling.call;
+                effects.add(() -> runActions(call.cancel()));
+                goOn(handling, effects);
+            }
+        }
+    }
+
+    private void runActions(List<Runnable> actions) {
+        if (actions.isEmpty()) {
+            return;
+        }
+        threads.pool().execute(() -> {
+            for (Runnable action : actions) {
+                try {
+                    action.run();
+                } catch (RuntimeException | Error e) { // the others are told all the same
+                    config.logger.log(Level.WARNING, "an action of HandlerContext.onCancel failed", e);
+                }
+            }
+        });
+    }
+
+    /** Ends a handling's wait for its next attempt, if it waits: there may be none. Called with the lock held. */
+    private void goOn(Handling handling, Effects effects) {
+        if (handling.waiting != null) {
+            handling.waiting.cancel(false);
+            handling.waiting = null;
+            effects.add(() -> resume(handling));
+        }
+    }
+
+    /** The wait for the next attempt is over. */
+    private void endWait(Handling handling) {
+        mu.lock();
+        try {
+            if (handling.waiting == null) {
+                return; // it goes on already
+            }
+            handling.waiting = null;
+        } finally {
+            mu.unlock();
+        }
+        resume(handling);
+    }
+
+    private void resume(Handling handling) {
+        if (!Threads.execute(executor, () -> runFrom(handling))) {
+            rejected(handling);
+        }
+    }
+
+    /** Starts a runner, which counts already. */
+    void startRunner() {
+        if (!Threads.execute(executor, () -> runFrom(null))) {
+            rejected(null);
+        }
+    }
+
+    /** The executor took no runner, so nothing can be handled any more. */
+    private void rejected(Handling handling) {
+        Effects effects = new Effects();
+        mu.lock();
+        try {
+            if (handling != null) {
+                handlings.remove(handling);
+                lanes.done(handling.lane);
+            }
+            lanes.runnerRejected();
+            stop(new RejectedExecutionException("the executor of the consumer took no handler"), effects);
+            advance(effects);
+        } finally {
+            mu.unlock();
+        }
+        effects.run();
+    }
+
+    /** Is a runner: handles messages until no lane has any, or one has to wait for its next attempt. */
+    private void runFrom(Handling first) {
+        Handling handling = first;
+        Outcome outcome = null;
+        if (handling != null) {
+            outcome = beginAttempt(handling) ? handle(handling) : Outcome.DROPPED;
+        }
+        while (outcome != Outcome.WAITS) {
+            handling = finishAndBegin(handling, outcome);
+            if (handling == null) {
+                return;
+            }
+            outcome = handle(handling);
+        }
+    }
+
+    /** What became of a message; an error stops the consumer. */
+    private record Outcome(boolean ack, Throwable error) {
+        static final Outcome HANDLED = new Outcome(true, null);
+        /** It isn't this client's any more, or the consumer is stopping. */
+        static final Outcome DROPPED = new Outcome(false, null);
+        /** It goes on later. */
+        static final Outcome WAITS = new Outcome(false, null);
+    }
+
+    /**
+     * Does what became of a message, before its lane goes on, and begins the next one. Returns null where there is
+     * none, which ends the runner. All that is one step, as it is done for each message.
+     *
+     * @param finished null when the runner begins
+     */
+    private Handling finishAndBegin(Handling finished, Outcome outcome) {
+        Effects effects = new Effects();
+        Handling next = null;
+        mu.lock();
+        try {
+            if (finished != null) {
+                finish(finished, outcome, effects);
+            }
+            Lanes.Turn turn = lanes.pop();
+            if (turn == null) {
+                advance(effects);
+            } else {
+                next = new Handling(turn);
+                handlings.add(next);
+            }
+        } finally {
+            mu.unlock();
+        }
+        effects.run();
+        return next;
+    }
+
+    private void finish(Handling handling, Outcome outcome, Effects effects) {
+        handlings.remove(handling);
+        if (outcome.ack()) {
+            handling.task.partition().session.ack(handling.task, effects);
+        }
+        if (outcome.error() != null) {
+            stop(outcome.error(), effects);
+        }
+        lanes.done(handling.lane);
+    }
+
+    /** Calls the handler, whose attempt has begun, until it succeeds, has failed for good, or has to wait. */
+    private Outcome handle(Handling handling) {
+        Message message = handling.task.message();
+        while (true) {
+            Throwable thrown = handling.call.run(context -> handler.handle(message, context));
+            if (thrown == null) {
+                return Outcome.HANDLED;
+            }
+            if (isCancelled(handling)) {
+                return Outcome.DROPPED;
+            }
+            logFailure("a handler failed, attempt " + handling.attempt, message, thrown);
+            long wait = handling.nextWait(options);
+            if (handling.attempt == options.attempts || !mayRetry(handling, wait)) {
+                return failForGood(handling, thrown);
+            }
+            if (wait > 0 && waitForAttempt(handling, wait)) {
+                return Outcome.WAITS;
+            }
+            if (!beginAttempt(handling)) {
+                return Outcome.DROPPED;
+            }
+        }
+    }
+
+    /** Begins another attempt, unless nothing may begin any more. */
+    private boolean beginAttempt(Handling handling) {
+        mu.lock();
+        try {
+            if (handling.cancelled || stopping) {
+                return false;
+            }
+            handling.attempt++;
+            handling.call = new HandlerCall();
+            return true;
+        } finally {
+            mu.unlock();
+        }
+    }
+
+    private boolean isCancelled(Handling handling) {
+        mu.lock();
+        try {
+            return handling.cancelled;
+        } finally {
+            mu.unlock();
+        }
+    }
+
+    /** Has the next attempt begin later, unless there may be none. */
+    private boolean waitForAttempt(Handling handling, long nanos) {
+        mu.lock();
+        try {
+            if (handling.cancelled || stopping) {
+                return false;
+            }
+            handling.waiting = threads.after(nanos, () -> endWait(handling));
+            return true;
+        } finally {
+            mu.unlock();
+        }
+    }
+
+    /** Whether the next attempt can begin within the ACK timeout, less a tenth for the ACK to arrive. */
+    private boolean mayRetry(Handling handling, long wait) {
+        mu.lock();
+        try {
+            long timeout = handling.task.partition().session.ackTimeout();
+            return timeout <= 0 || System.nanoTime() - handling.began + wait < timeout - timeout / 10;
+        } finally {
+            mu.unlock();
+        }
+    }
+
+    /** Does what the options say. */
+    private Outcome failForGood(Handling handling, Throwable thrown) {
+        Message message = handling.task.message();
+        if (options.failureHandler == null) {
+            return new Outcome(false, new HandlerException(message, handling.attempt, thrown));
+        }
+        HandlerCall call = beginFailureHandler(handling);
+        if (call == null) {
+            return Outcome.DROPPED;
+        }
+        Throwable failure = call.run(context -> options.failureHandler.handle(message, thrown, context));
+        if (failure == null) {
+            return Outcome.HANDLED;
+        }
+        logFailure("the failure handler failed", message, failure);
+        return isCancelled(handling) ? Outcome.DROPPED : new Outcome(false, failure);
+    }
+
+    /** The call of the failure handler, or null if the message isn't this client's any more. */
+    private HandlerCall beginFailureHandler(Handling handling) {
+        mu.lock();
+        try {
+            handling.call = new HandlerCall();
+            return handling.cancelled ? null : handling.call;
+        } finally {
+            mu.unlock();
+        }
+    }
+
+    private void logFailure(String what, Message message, Throwable thrown) {
+        config.logger.log(Level.WARNING, what + ": subscription " + subscription + ", message " + message.id() + " of "
+                + message.from(), thrown);
+    }
+}

@@ -1,0 +1,72 @@
+package io.github.messageproxy;
+
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Future;
+
+/**
+ * A message that was given to the client to produce, and the future of its outcome. It belongs to its producer, whose
+ * lock guards it.
+ */
+final class Pending {
+    /** Where a message is. */
+    enum Place {
+        /** It waits for room. */
+        WAITING,
+        /** It is in the queue: taken over, and not on the wire. */
+        QUEUED,
+        /** It was given to a stream and may have reached the server. */
+        ON_WIRE,
+        /** Nothing will come of it any more from any stream; its room is free. */
+        OFF
+    }
+
+    final OutgoingMessage message;
+    final long size;
+    final Outcome future;
+    Place place;
+    FlushGroups.Group group;
+    Future<?> timer; // ends the call; or null
+
+    /** The outcome is decided, and told or about to be: one of receipt and error is set. */
+    boolean answered;
+    Receipt receipt;
+    Throwable error;
+
+    Pending previous; // in a PendingList
+    Pending next;
+
+    Pending(Producer producer, OutgoingMessage message, long size) {
+        this.message = message;
+        this.size = size;
+        this.future = new Outcome(producer, this);
+    }
+
+    void answer(Receipt receipt, Throwable error) {
+        this.answered = true;
+        this.receipt = receipt;
+        this.error = error;
+    }
+
+    /** What the caller gets. */
+    static final class Outcome extends CompletableFuture<Receipt> {
+        private final Producer producer;
+        private final Pending pending;
+
+        Outcome(Producer producer, Pending pending) {
+            this.producer = producer;
+            this.pending = pending;
+        }
+
+        @Override
+        public boolean cancel(boolean mayInterruptIfRunning) {
+            producer.cancel(pending);
+            return isCancelled();
+        }
+
+        /** Stages made of this future can't withdraw the message. */
+        @Override
+        public <U> CompletableFuture<U> newIncompleteFuture() {
+            return new CompletableFuture<>();
+        }
+    }
+}

@@ -1,0 +1,201 @@
+package io.github.messageproxy;
+
+import io.github.messageproxy.v1.MessageProxyGrpc;
+import io.github.messageproxy.v1.MessageReceipt;
+import io.github.messageproxy.v1.ProduceRequest;
+import io.github.messageproxy.v1.ProduceResponse;
+import io.github.messageproxy.v1.ProduceResult;
+import io.grpc.Channel;
+import io.grpc.stub.ClientCallStreamObserver;
+import io.grpc.stub.ClientResponseObserver;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+
+/** One stream of a producer. The producer's lock guards its state, but for what gRPC's callbacks alone use. */
+final class ProduceStream implements ClientResponseObserver<ProduceRequest, ProduceResponse> {
+    /** About how much goes into one frame. */
+    private static final int MAX_FRAME_BYTES = 256 << 10;
+    /** What a message costs on the wire beside its own bytes, roughly. */
+    private static final int PER_MESSAGE_BYTES = 32;
+
+    private final Producer producer;
+    private final CompletableFuture<Void> ended = new CompletableFuture<>();
+    private FrameWriter<ProduceRequest> writer; // set before the stream is open
+
+    /** What was given to the stream and has no result yet, by sequence and in its order. */
+    private final Map<Long, Pending> unanswered = new LinkedHashMap<>();
+    private long sequence;
+    private boolean progressed; // a result has come
+    private boolean halfClosed;
+
+    private volatile boolean open; // its connection stands
+    private MessageProxyException terminal; // gRPC's callbacks'
+
+    ProduceStream(Producer producer) {
+        this.producer = producer;
+    }
+
+    void start(Channel channel) {
+        MessageProxyGrpc.newStub(channel).withOnReadyThreshold(1).produce(this);
+    }
+
+    @Override
+    public void beforeStart(ClientCallStreamObserver<ProduceRequest> call) {
+        writer = new FrameWriter<>(producer.mu, call, producer.pool(), this::nextFrame);
+        call.setOnReadyHandler(this::ready);
+    }
+
+    private void ready() {
+        if (!open) {
+            open = true;
+            producer.connected();
+        }
+        write();
+    }
+
+    /** Writes what there is to write, if the stream is ready. */
+    void write() {
+        if (open) {
+            writer.write();
+        }
+    }
+
+    /** As write, but if others are on the wire there are likely to be more, for which it waits a moment. */
+    void writeNew(boolean alone) {
+        if (!open) {
+            return;
+        }
+        if (alone) {
+            writer.write();
+        } else {
+            writer.writeSoon();
+        }
+    }
+
+    /** Whether nothing is on the wire. Called with the lock held. */
+    boolean isQuiet() {
+        return unanswered.isEmpty();
+    }
+
+    private FrameWriter.Frame<ProduceRequest> nextFrame() {
+        List<Pending> messages = producer.takeFrame(MAX_FRAME_BYTES, PER_MESSAGE_BYTES);
+        if (messages.isEmpty()) {
+            if (!producer.closedLocked() || halfClosed) {
+                return null;
+            }
+            halfClosed = true;
+            return ClientCallStreamObserver::onCompleted;
+        }
+        long first = sequence + 1;
+        for (Pending m : messages) {
+            unanswered.put(++sequence, m);
+        }
+        return call -> call.onNext(encode(messages, first));
+    }
+
+    private static ProduceRequest encode(List<Pending> messages, long firstSequence) {
+        ProduceRequest.Builder frame = ProduceRequest.newBuilder();
+        for (int i = 0; i < messages.size(); i++) {
+            frame.addMessages(messages.get(i).message.toWire(firstSequence + i));
+        }
+        return frame.build();
+    }
+
+    @Override
+    public void onNext(ProduceResponse response) {
+        if (response.getResultsCount() > 0) {
+            takeResults(response.getResultsList());
+        }
+        if (response.hasTerminalError()) {
+            terminal = Errors.fromWire(response.getTerminalError());
+        }
+    }
+
+    private void takeResults(List<ProduceResult> results) {
+        List<Pending> messages = new ArrayList<>(results.size());
+        List<Receipt> receipts = new ArrayList<>(results.size());
+        List<MessageProxyException> errors = new ArrayList<>(results.size());
+        producer.mu.lock();
+        try {
+            for (ProduceResult result : results) {
+                Pending m = unanswered.remove(result.getSequence());
+                if (m == null) {
+                    continue; // not awaited
+                }
+                progressed = true;
+                messages.add(m);
+                receipts.add(result.hasReceipt() ? receipt(result.getReceipt()) : null);
+                errors.add(result.hasReceipt() ? null : error(result));
+            }
+        } finally {
+            producer.mu.unlock();
+        }
+        producer.answered(messages, receipts, errors);
+    }
+
+    private static Receipt receipt(MessageReceipt receipt) {
+        return new Receipt(
+                receipt.getMessageId(), receipt.getPartition(), Instant.ofEpochMilli(receipt.getTimestampMs()));
+    }
+
+    private static MessageProxyException error(ProduceResult result) {
+        return result.hasError()
+                ? Errors.fromWire(result.getError())
+                : Errors.unknownOutcome("the server's answer is of a kind that this version doesn't know", null);
+    }
+
+    @Override
+    public void onError(Throwable thrown) {
+        end(terminal != null ? terminal : Errors.ofStream(thrown));
+    }
+
+    @Override
+    public void onCompleted() {
+        end(terminal != null ? terminal : Errors.endOfStream());
+    }
+
+    private void end(MessageProxyException reason) {
+        producer.ended(this, reason);
+        ended.complete(null);
+    }
+
+    /** Completes when the stream has ended. */
+    CompletableFuture<Void> ended() {
+        return ended;
+    }
+
+    boolean isOpen() {
+        return open;
+    }
+
+    /** Whether the stream ends because the client was closed. */
+    boolean closing() {
+        producer.mu.lock();
+        try {
+            return producer.closedLocked();
+        } finally {
+            producer.mu.unlock();
+        }
+    }
+
+    /** Whether a result has come. Called with the lock held. */
+    boolean progressed() {
+        return progressed;
+    }
+
+    /** What has no result, in the order of the sequences. Called with the lock held. */
+    List<Pending> unanswered() {
+        return new ArrayList<>(unanswered.values());
+    }
+
+    /** As unanswered; nothing is, afterwards. Called with the lock held. */
+    List<Pending> takeUnanswered() {
+        List<Pending> messages = unanswered();
+        unanswered.clear();
+        return messages;
+    }
+}
