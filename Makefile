@@ -8,7 +8,7 @@ PACKAGES := $(shell sed -n 's,^\t\(\./.*\),\1/...,p' go.work)
 
 .PHONY: help
 help: ## List what you can do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build ## Show messages going through, with nothing but Go installed
@@ -21,6 +21,19 @@ build: ## Build the server, .bin/messageproxy
 .PHONY: test
 test: setup ## Run every test of every module (MODULES="api broker": those alone)
 	tools/test $(MODULES)
+
+.PHONY: test-sdk-typescript test-sdk-python test-sdk-java
+test-sdk-typescript: ## Run every check of the TypeScript SDK
+test-sdk-python: ## Run every check of the Python SDK
+test-sdk-java: ## Run every check of the Java SDK
+test-sdk-typescript test-sdk-python test-sdk-java: test-sdk-%:
+	tools/setup languages
+	tools/test-sdk $*
+
+.PHONY: conformance
+conformance: ## Show for each SDK that it does what sdk/SPEC.md says (SDKS="go python": those alone)
+	tools/setup go languages
+	tools/conformance $(SDKS)
 
 .PHONY: setup
 setup: ## Install what the tests need, Docker and the Kafka image included

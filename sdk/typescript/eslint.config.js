@@ -2,7 +2,7 @@ import eslint from "@eslint/js";
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["build/", "dist/", "docs/", "src/gen/"] },
+  { ignores: ["build/", "dist/", ".docs/", "src/gen/"] },
   eslint.configs.recommended,
   {
     files: ["**/*.ts"],
