@@ -62,7 +62,9 @@ def test_the_quick_start_without_asyncio_runs() -> None:
     assert "consume(print)" in code
     # Instead of Ctrl-C: the handler interrupts the main thread.
     interrupt = "signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)"
-    code = "import signal, threading\n" + code.replace(
+    # A test that is run in the background of a shell has it ignored, and its programs inherit that.
+    heed = "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"import signal, threading\n{heed}\n" + code.replace(
         "consume(print)", f"consume(lambda m: (print(m.value), {interrupt}))"
     )
     code = "try:\n" + "".join(f"    {line}\n" for line in code.splitlines()) + "except KeyboardInterrupt:\n    pass\n"
