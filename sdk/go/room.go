@@ -16,7 +16,6 @@ type room struct {
 // waiter waits for a place.
 type waiter struct {
 	message *pending
-	size    int
 	// ready is closed once the place is taken for the waiter.
 	ready chan struct{}
 	entry *list.Element // nil once the place is taken
@@ -28,13 +27,12 @@ func (r *room) fits(size int) bool {
 
 // take takes a place for a message and returns nil, or returns the waiter of the place.
 func (r *room) take(m *pending) *waiter {
-	size := m.size
-	if r.waiters.Len() == 0 && r.fits(size) {
+	if r.waiters.Len() == 0 && r.fits(m.size) {
 		r.messages++
-		r.bytes += size
+		r.bytes += m.size
 		return nil
 	}
-	w := &waiter{message: m, size: size, ready: make(chan struct{})}
+	w := &waiter{message: m, ready: make(chan struct{})}
 	w.entry = r.waiters.PushBack(w)
 	return w
 }
@@ -49,7 +47,7 @@ func (r *room) give(size int) {
 // cancel ends w's wait; if its place was taken meanwhile, it is given back.
 func (r *room) cancel(w *waiter) {
 	if w.entry == nil {
-		r.give(w.size)
+		r.give(w.message.size)
 		return
 	}
 	r.waiters.Remove(w.entry)
@@ -59,13 +57,13 @@ func (r *room) cancel(w *waiter) {
 func (r *room) admit() {
 	for front := r.waiters.Front(); front != nil; front = r.waiters.Front() {
 		w := front.Value.(*waiter)
-		if !r.fits(w.size) {
+		if !r.fits(w.message.size) {
 			return
 		}
 		r.waiters.Remove(front)
 		w.entry = nil
 		r.messages++
-		r.bytes += w.size
+		r.bytes += w.message.size
 		r.admitted(w)
 		close(w.ready)
 	}

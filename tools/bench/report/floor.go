@@ -47,13 +47,11 @@ func (r *Report) writeFloor(w io.Writer) {
 	fmt.Fprint(w, floorText)
 	t := table{head: []string{"8 partitions, 1 client", "bare server", "direct client", "floor, of the bare server", "proxy", "proxy, of the floor"}}
 	for _, f := range r.Floors {
-		t.add(f.Path+" "+size(f.ValueBytes), seconds(f.Bare), seconds(f.Direct), quantity(f.OfBare.Median, "×"), seconds(f.Proxy), quantity(f.OfFloor.Median, "×"))
+		t.add(f.Path+" "+size(f.ValueBytes), hundredths(f.Bare), hundredths(f.Direct), quantity(f.OfBare.Median, "×"), hundredths(f.Proxy), quantity(f.OfFloor.Median, "×"))
 	}
 	t.write(w)
 	fmt.Fprintln(w)
 }
-
-func seconds(s stats.Summary) string { return fmt.Sprintf("%.2f", s.Median) }
 
 const floorText = `## The floor of the processor time
 

@@ -152,7 +152,7 @@ func (v Variant) perMillion(process string) string {
 	if !ok {
 		return ""
 	}
-	return fmt.Sprintf("%.2f", cpu.Median)
+	return hundredths(cpu)
 }
 
 func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }

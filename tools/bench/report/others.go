@@ -113,15 +113,15 @@ func (r *Report) writeLatency(w io.Writer) {
 	for _, l := range r.Latency {
 		for _, name := range []string{Direct, Stubs, SDK} {
 			t.add(fmt.Sprintf("%s messages/s, %s", thousands(float64(l.Rate)), name),
-				milliseconds(l.P50[name]), percent(l.P50[name].Spread), milliseconds(l.P99[name]), percent(l.P99[name].Spread),
-				milliseconds(l.P999[name]), percent(l.P999[name].Spread), milliseconds(l.Max[name]))
+				hundredths(l.P50[name]), percent(l.P50[name].Spread), hundredths(l.P99[name]), percent(l.P99[name].Spread),
+				hundredths(l.P999[name]), percent(l.P999[name].Spread), hundredths(l.Max[name]))
 		}
 	}
 	t.write(w)
 	fmt.Fprintln(w)
 }
 
-func milliseconds(s stats.Summary) string { return fmt.Sprintf("%.2f", s.Median) }
+func hundredths(s stats.Summary) string { return fmt.Sprintf("%.2f", s.Median) }
 
 // Slow is what the proxy fetched for a consumer that was slower than Kafka.
 type Slow struct {
