@@ -64,8 +64,9 @@ func AllowGarbage() {
 	allowance := min(GarbageAllowance, debug.SetMemoryLimit(-1)/16)
 	current := usualPercent
 	adjust := func() {
-		// To set it stops the world for a moment, so not for nothing.
-		if percent := garbagePercent(allowance, inUse()); percent < current || percent > current+current/8 {
+		// To set it stops the world for a moment, so not for nothing: a little more garbage
+		// than the allowance does no harm.
+		if percent := garbagePercent(allowance, inUse()); percent > current || percent < current-current/8 {
 			current = percent
 			debug.SetGCPercent(percent)
 		}
