@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"runtime"
 	"time"
 
 	"github.com/messageproxy/messageproxy/broker"
@@ -21,6 +22,9 @@ func (c *consumer) pump() {
 	for c.pumping.Err() == nil {
 		ctx, leave := c.gate.enter(c.pumping)
 		failed := c.receive(c.client.PollFetches(ctx))
+		// Who waits for the messages goes first. Without that, the client's goroutines would,
+		// which send the next fetch request, and messages wait for that to be written.
+		runtime.Gosched()
 		leave()
 		c.awaitWindows(timer)
 		if !failed {

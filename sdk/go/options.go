@@ -126,6 +126,9 @@ func WithMaxMessageBytes(n int) Option {
 	return func(c *clientConfig) { c.maxMessageBytes = n }
 }
 
+// receiveWindow is how much of a stream, in bytes, may be on its way to the client.
+const receiveWindow = 16 << 20
+
 // spreadClients lets clients of a name with several addresses spread over them.
 const spreadClients = `{"loadBalancingConfig":[{"pick_first":{"shuffleAddressList":true}}]}`
 
@@ -137,6 +140,10 @@ func (c *clientConfig) dial(target string) (*grpc.ClientConn, error) {
 	}
 	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
+		// As large as gRPC would let them grow. What comes is read at once, so that they cost nothing,
+		// and gRPC needn't ping the server for most of what comes to find out how large they should be.
+		grpc.WithStaticStreamWindowSize(receiveWindow),
+		grpc.WithStaticConnWindowSize(receiveWindow),
 		grpc.WithDefaultServiceConfig(spreadClients),
 		// What the broker has is delivered, whatever its size.
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32), grpc.MaxCallSendMsgSize(math.MaxInt32)),

@@ -62,7 +62,9 @@ func (s *stream) finish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.feeding = false
-	s.wakeWriter()
+	if s.draining || s.abandoned { // else the writer doesn't wait for it
+		s.wakeWriter()
+	}
 }
 
 // endReading says why there is nothing more to read.
