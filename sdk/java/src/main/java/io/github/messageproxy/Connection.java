@@ -1,5 +1,6 @@
 package io.github.messageproxy;
 
+import io.grpc.Channel;
 import io.grpc.ConnectivityState;
 import io.grpc.ManagedChannel;
 import io.grpc.Status;
@@ -12,6 +13,14 @@ import java.util.concurrent.Executor;
  * streams waits as the options say.
  */
 final class Connection {
+    /** What is opened on a connection. */
+    interface Stream {
+        void start(Channel channel);
+
+        /** It has ended, or couldn't be started. */
+        void onError(Throwable thrown);
+    }
+
     private final ClientConfig config;
     private final Executor executor;
     private ManagedChannel channel; // guarded by this
@@ -24,8 +33,16 @@ final class Connection {
         this.channel = config.channel(executor);
     }
 
-    /** The channel for a new stream: no other stream is open. */
-    synchronized ManagedChannel channel() {
+    /** Starts a stream; no other is open. Called without locks, as the stream may hear of its end at once. */
+    void open(Stream stream) {
+        try {
+            stream.start(channel());
+        } catch (RuntimeException e) { // an interceptor's, for example
+            stream.onError(e);
+        }
+    }
+
+    private synchronized ManagedChannel channel() {
         if (closed) {
             throw new StatusRuntimeException(Status.CANCELLED.withDescription("the connection is closed"));
         }

@@ -3,9 +3,7 @@ package io.github.messageproxy;
 import io.github.messageproxy.v1.ConsumeRequest;
 import io.github.messageproxy.v1.SubscribeRequest;
 import java.lang.System.Logger.Level;
-import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
@@ -17,8 +15,8 @@ import java.util.function.Predicate;
 
 /**
  * A consumer: opens one session after another, and has runners call the handler, as many as lanes have messages. {@code
- * mu} guards the state of all of them, and is never held while the application's code runs or gRPC is called, but for
- * {@code isReady}.
+ * mu} guards the state of all of them, and is never held while the application's code runs or gRPC is called. What is
+ * done for each message mostly does without it: see {@link Lanes.Lane}, and {@link Session#ack}.
  */
 final class ConsumerImpl implements Consumer {
     /** How long handlers have to return once they were told to end. */
@@ -39,8 +37,6 @@ final class ConsumerImpl implements Consumer {
     final ReentrantLock mu = new ReentrantLock();
     private final Backoff retry;
     private final Lanes lanes;
-    /** Messages that a runner has, those that wait to be handled again included. */
-    private final Set<Handling> handlings = new LinkedHashSet<>();
     private Session session; // or null
     private Future<?> reopening; // the wait for the next session, or null
     private boolean stopping; // no more handlers begin
@@ -49,30 +45,6 @@ final class ConsumerImpl implements Consumer {
     private boolean drained; // nobody waits for handlers any more
     private Future<?> leaveTimer; // or null
     private boolean ended;
-
-    /** What a runner does with a message. Guarded by the consumer's lock, but for what its runner alone uses. */
-    private static final class Handling {
-        final Lanes.Lane lane;
-        final Lanes.Task task;
-        final long began = System.nanoTime();
-        private Backoff retry; // once it has failed
-        int attempt = 1;
-        HandlerCall call = new HandlerCall();
-        boolean cancelled; // it was told to end, or is about to be
-        Future<?> waiting; // for the next attempt; or null
-
-        Handling(Lanes.Turn turn) {
-            lane = turn.lane();
-            task = turn.task();
-        }
-
-        long nextWait(ConsumeOptions options) {
-            if (retry == null) {
-                retry = new Backoff(options.minRetryBackoff, options.maxRetryBackoff);
-            }
-            return retry.next();
-        }
-    }
 
     ConsumerImpl(ClientConfig config, Threads threads, String subscription, List<String> topics, Handler handler,
             ConsumeOptions options) {
@@ -129,11 +101,7 @@ final class ConsumerImpl implements Consumer {
         } finally {
             mu.unlock();
         }
-        try {
-            opened.start(connection.channel());
-        } catch (RuntimeException e) { // an interceptor's, for example
-            ended(opened, Errors.ofStream(e));
-        }
+        connection.open(opened);
     }
 
     private ConsumeRequest subscribeRequest() {
@@ -237,7 +205,7 @@ final class ConsumerImpl implements Consumer {
         stopping = true;
         stopError = error;
         lanes.purge(task -> true);
-        handlings.forEach(handling -> goOn(handling, effects));
+        lanes.handlings().forEach(handling -> goOn(handling, effects));
         if (reopening != null) {
             reopening.cancel(false);
         }
@@ -320,9 +288,9 @@ final class ConsumerImpl implements Consumer {
 
     // ------------------------------------------------------------ handlers
 
-    /** Queues a task, and tells whether a runner is to be started. Called with the lock held. */
-    boolean push(Lanes.Task task) {
-        return lanes.push(task);
+    /** Queues messages of a partition, and tells how many runners are to be started. Called with the lock held. */
+    int push(TopicPartition from, List<Lanes.Task> tasks) {
+        return lanes.push(from, tasks);
     }
 
     /** Drops tasks that haven't begun. Called with the lock held. */
@@ -330,9 +298,9 @@ final class ConsumerImpl implements Consumer {
         lanes.purge(drop);
     }
 
-    /** Tells handlers to end. Called with the lock held. */
+    /** Tells handlers to end. Called with the lock held, and after purge: another one may begin before that. */
     void cancelHandlers(Predicate<Lanes.Task> which, Effects effects) {
-        for (Handling handling : handlings) {
+        for (Handling handling : lanes.handlings()) {
             if (!handling.cancelled && which.test(handling.task)) {
                 handling.cancelled = true;
                 HandlerCall call = handling.call;
@@ -399,8 +367,7 @@ final class ConsumerImpl implements Consumer {
         mu.lock();
         try {
             if (handling != null) {
-                handlings.remove(handling);
-                lanes.done(handling.lane);
+                lanes.release(handling.lane);
             }
             lanes.runnerRejected();
             stop(new RejectedExecutionException("the executor of the consumer took no handler"), effects);
@@ -438,41 +405,44 @@ final class ConsumerImpl implements Consumer {
 
     /**
      * Does what became of a message, before its lane goes on, and begins the next one. Returns null where there is
-     * none, which ends the runner. All that is one step, as it is done for each message.
+     * none, which ends the runner. Where no other lane waits for a runner, this one goes on with its own: that takes no
+     * lock that others want.
      *
      * @param finished null when the runner begins
      */
     private Handling finishAndBegin(Handling finished, Outcome outcome) {
+        if (finished != null && outcome.ack()) {
+            finished.task.partition().session.ack(finished.task);
+        }
+        if (finished != null && outcome.error() == null && !lanes.someWait()) {
+            Handling next = finished.lane.next();
+            if (next != null) {
+                return next;
+            }
+        }
+        return changeLanes(finished, finished == null ? null : outcome.error());
+    }
+
+    private Handling changeLanes(Handling finished, Throwable error) {
         Effects effects = new Effects();
-        Handling next = null;
+        Handling next;
         mu.lock();
         try {
-            if (finished != null) {
-                finish(finished, outcome, effects);
+            if (error != null) {
+                stop(error, effects);
             }
-            Lanes.Turn turn = lanes.pop();
-            if (turn == null) {
+            if (finished != null) {
+                lanes.release(finished.lane);
+            }
+            next = lanes.begin();
+            if (next == null) {
                 advance(effects);
-            } else {
-                next = new Handling(turn);
-                handlings.add(next);
             }
         } finally {
             mu.unlock();
         }
         effects.run();
         return next;
-    }
-
-    private void finish(Handling handling, Outcome outcome, Effects effects) {
-        handlings.remove(handling);
-        if (outcome.ack()) {
-            handling.task.partition().session.ack(handling.task, effects);
-        }
-        if (outcome.error() != null) {
-            stop(outcome.error(), effects);
-        }
-        lanes.done(handling.lane);
     }
 
     /** Calls the handler, whose attempt has begun, until it succeeds, has failed for good, or has to wait. */

@@ -2,7 +2,7 @@ package io.github.messageproxy;
 
 import io.grpc.stub.ClientCallStreamObserver;
 import java.util.concurrent.Executor;
-import java.util.concurrent.locks.Lock;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Supplier;
 
 /**
@@ -13,38 +13,29 @@ import java.util.function.Supplier;
  * @param <T> the requests of the call
  */
 final class FrameWriter<T> {
-    /** What to do with the call next. Runs without the lock. */
+    /** What to do with the call next. */
     interface Frame<T> {
         void writeTo(ClientCallStreamObserver<T> call);
     }
 
-    private final Lock mu;
     private final ClientCallStreamObserver<T> call;
-    /** Called with the lock held. Gives null when there is nothing to write. */
+    /** Gives null when there is nothing to write. Called by one thread at a time. */
     private final Supplier<Frame<T>> next;
     private final Executor executor;
-    /** A thread is writing, or about to, and will look again before it stops. Guarded by mu. */
-    private boolean writing;
+    /** How often writing was asked for since the writer last looked. Above 0: a thread is writing, or about to. */
+    private final AtomicInteger asked = new AtomicInteger();
 
-    FrameWriter(Lock mu, ClientCallStreamObserver<T> call, Executor executor, Supplier<Frame<T>> next) {
-        this.mu = mu;
+    FrameWriter(ClientCallStreamObserver<T> call, Executor executor, Supplier<Frame<T>> next) {
         this.call = call;
         this.executor = executor;
         this.next = next;
     }
 
-    /** Writes what there is, unless the call isn't ready, which then tells. Called without the lock. */
+    /** Writes what there is, unless the call isn't ready, which then tells. Called without locks. */
     void write() {
-        mu.lock();
-        try {
-            if (writing) {
-                return;
-            }
-            writing = true;
-        } finally {
-            mu.unlock();
+        if (asked.getAndIncrement() == 0) {
+            run();
         }
-        run();
     }
 
     /**
@@ -52,38 +43,42 @@ final class FrameWriter<T> {
      * where a caller has much to send.
      */
     void writeSoon() {
-        mu.lock();
-        try {
-            if (writing || !call.isReady()) {
-                return;
-            }
-            writing = true;
-        } finally {
-            mu.unlock();
+        if (asked.get() == 0 && !call.isReady()) {
+            return;
         }
-        executor.execute(this::run);
+        if (asked.getAndIncrement() == 0) {
+            executor.execute(() -> {
+                Thread.yield(); // whoever else has something may go first, and share the frame
+                run();
+            });
+        }
     }
 
     private void run() {
-        while (true) {
-            Frame<T> frame;
-            mu.lock();
-            try {
-                frame = call.isReady() ? next.get() : null;
-                writing = frame != null;
-            } finally {
-                mu.unlock();
+        int answered = 1;
+        do {
+            if (!writeAll()) {
+                return; // and nobody else writes
             }
+            answered = asked.addAndGet(-answered);
+        } while (answered > 0);
+    }
+
+    /** Tells whether the call still stands. */
+    private boolean writeAll() {
+        while (call.isReady()) {
+            Frame<T> frame = next.get();
             if (frame == null) {
-                return;
+                return true;
             }
             try {
                 frame.writeTo(call);
             } catch (RuntimeException e) {
-                // The call was cancelled meanwhile, or must be: its observer hears of it, and no more is written.
+                // The call was cancelled meanwhile, or must be: its observer hears of it.
                 call.cancel("a frame could not be written", e);
-                return;
+                return false;
             }
         }
+        return true;
     }
 }

@@ -2,7 +2,9 @@ package io.github.messageproxy;
 
 import com.google.protobuf.ByteString;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.function.Predicate;
 
@@ -14,15 +16,46 @@ final class Lanes {
     /** A message to handle. */
     record Task(Session.Partition partition, Message message) {}
 
-    /** A queue of messages that are handled one after another: those of a partition, or some keys of all partitions. */
+    /**
+     * A queue of messages that are handled one after another: those of a partition, or some keys of all partitions. Its
+     * monitor guards it, so that a runner that has it goes from one message to the next without the consumer's lock,
+     * for which all would wait. The monitor comes after the consumer's lock, and nothing is taken while it is held.
+     */
     static final class Lane {
         private final ArrayDeque<Task> tasks = new ArrayDeque<>();
-        /** It is in the ready queue, or a runner has it. */
+        private Handling current; // or null
+        /** It is in the ready queue, or a runner has it. Guarded by the consumer's lock. */
         private boolean busy;
-    }
 
-    /** The next task of a runner, and the lane that it came from. */
-    record Turn(Lane lane, Task task) {}
+        private synchronized void add(Task task) {
+            tasks.add(task);
+        }
+
+        private synchronized void addAll(List<Task> more) {
+            tasks.addAll(more);
+        }
+
+        /** Begins the next task, as the current one is finished. Null: there is none. For the runner that has it. */
+        synchronized Handling next() {
+            Task task = tasks.poll();
+            current = task == null ? null : new Handling(this, task);
+            return current;
+        }
+
+        /** Tells whether there are more tasks, none of which begins now. */
+        private synchronized boolean finish() {
+            current = null;
+            return !tasks.isEmpty();
+        }
+
+        private synchronized void purge(Predicate<Task> drop) {
+            tasks.removeIf(drop);
+        }
+
+        private synchronized Handling current() {
+            return current;
+        }
+    }
 
     private final Map<TopicPartition, Lane> byPartition = new HashMap<>();
     private final Map<Integer, Lane> byKey = new HashMap<>(); // with key workers, instead of byPartition
@@ -30,6 +63,7 @@ final class Lanes {
     private int keyless; // takes turns
     /** Lanes that no runner has, the first first. */
     private final ArrayDeque<Lane> ready = new ArrayDeque<>();
+    private volatile boolean someWait; // some are ready
     private int running;
     private final int limit; // of runners; 0: none
 
@@ -38,11 +72,23 @@ final class Lanes {
         this.keyWorkers = keyWorkers;
     }
 
-    private Lane of(Message message) {
+    /** Queues messages of a partition. Returns how many more runners are needed, which count from now on. */
+    int push(TopicPartition from, List<Task> tasks) {
         if (keyWorkers == 0) {
-            return byPartition.computeIfAbsent(message.from(), name -> new Lane());
+            Lane lane = byPartition.computeIfAbsent(from, name -> new Lane());
+            lane.addAll(tasks);
+            return wake(lane);
         }
-        ByteString key = message.keyBytes();
+        int runners = 0;
+        for (Task task : tasks) {
+            Lane lane = ofKey(task.message().keyBytes());
+            lane.add(task);
+            runners += wake(lane);
+        }
+        return runners;
+    }
+
+    private Lane ofKey(ByteString key) {
         if (key == null) {
             keyless = (keyless + 1) % keyWorkers;
             return byKey.computeIfAbsent(keyless, worker -> new Lane());
@@ -51,28 +97,26 @@ final class Lanes {
         return byKey.computeIfAbsent(Math.floorMod(hash ^ hash >>> 16, keyWorkers), worker -> new Lane());
     }
 
-    /** Queues a task, and tells whether another runner is needed for it, which counts from now on. */
-    boolean push(Task task) {
-        Lane lane = of(task.message());
-        lane.tasks.add(task);
+    /** A lane has tasks. Returns 1 if it needs another runner. */
+    private int wake(Lane lane) {
         if (lane.busy) {
-            return false;
+            return 0;
         }
         lane.busy = true;
-        ready.add(lane);
+        addReady(lane);
         if (limit > 0 && running >= limit) {
-            return false;
+            return 0;
         }
         running++;
-        return true;
+        return 1;
     }
 
-    /** The next task, or null, which ends the runner. */
-    Turn pop() {
-        for (Lane lane = ready.poll(); lane != null; lane = ready.poll()) {
-            Task task = lane.tasks.poll();
-            if (task != null) {
-                return new Turn(lane, task);
+    /** Begins the next task of the first lane, which the runner then has. Null: there is none; the runner ends. */
+    Handling begin() {
+        for (Lane lane = pollReady(); lane != null; lane = pollReady()) {
+            Handling handling = lane.next();
+            if (handling != null) {
+                return handling;
             }
             lane.busy = false; // purged
         }
@@ -80,13 +124,29 @@ final class Lanes {
         return null;
     }
 
-    /** Takes a lane back whose task is finished. */
-    void done(Lane lane) {
-        if (lane.tasks.isEmpty()) {
-            lane.busy = false;
+    /** Takes a lane back from its runner, whose task is finished. */
+    void release(Lane lane) {
+        if (lane.finish()) {
+            addReady(lane);
         } else {
-            ready.add(lane);
+            lane.busy = false;
         }
+    }
+
+    private void addReady(Lane lane) {
+        ready.add(lane);
+        someWait = true;
+    }
+
+    private Lane pollReady() {
+        Lane lane = ready.poll();
+        someWait = !ready.isEmpty();
+        return lane;
+    }
+
+    /** Whether lanes wait for a runner, so that runners have to take turns. May be called without the lock. */
+    boolean someWait() {
+        return someWait;
     }
 
     /** A runner that nothing could run is over. */
@@ -98,9 +158,25 @@ final class Lanes {
         return running;
     }
 
-    /** Drops the tasks that a predicate holds for, wherever they are. */
+    /** Drops the tasks that haven't begun and that a predicate holds for, wherever they are. */
     void purge(Predicate<Task> drop) {
-        byPartition.values().forEach(lane -> lane.tasks.removeIf(drop));
-        byKey.values().forEach(lane -> lane.tasks.removeIf(drop));
+        forEach(lane -> lane.purge(drop));
+    }
+
+    /** What is begun and not finished. */
+    List<Handling> handlings() {
+        List<Handling> handlings = new ArrayList<>();
+        forEach(lane -> {
+            Handling current = lane.current();
+            if (current != null) {
+                handlings.add(current);
+            }
+        });
+        return handlings;
+    }
+
+    private void forEach(java.util.function.Consumer<Lane> action) {
+        byPartition.values().forEach(action);
+        byKey.values().forEach(action);
     }
 }

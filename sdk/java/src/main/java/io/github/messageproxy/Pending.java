@@ -1,5 +1,8 @@
 package io.github.messageproxy;
 
+import io.github.messageproxy.v1.MessageReceipt;
+import io.github.messageproxy.v1.ProduceResult;
+import java.time.Instant;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Future;
 
@@ -39,6 +42,19 @@ final class Pending {
         this.message = message;
         this.size = size;
         this.future = new Outcome(producer, this);
+    }
+
+    void answer(ProduceResult result) {
+        if (result.hasReceipt()) {
+            MessageReceipt stored = result.getReceipt();
+            answer(new Receipt(stored.getMessageId(), stored.getPartition(),
+                    Instant.ofEpochMilli(stored.getTimestampMs())), null);
+        } else if (result.hasError()) {
+            answer(null, Errors.fromWire(result.getError()));
+        } else {
+            answer(null, Errors.unknownOutcome(
+                    "the server's answer is of a kind that this version doesn't know", null));
+        }
     }
 
     void answer(Receipt receipt, Throwable error) {

@@ -1,14 +1,11 @@
 package io.github.messageproxy;
 
 import io.github.messageproxy.v1.MessageProxyGrpc;
-import io.github.messageproxy.v1.MessageReceipt;
 import io.github.messageproxy.v1.ProduceRequest;
 import io.github.messageproxy.v1.ProduceResponse;
-import io.github.messageproxy.v1.ProduceResult;
 import io.grpc.Channel;
 import io.grpc.stub.ClientCallStreamObserver;
 import io.grpc.stub.ClientResponseObserver;
-import java.time.Instant;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -16,7 +13,7 @@ import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 
 /** One stream of a producer. The producer's lock guards its state, but for what gRPC's callbacks alone use. */
-final class ProduceStream implements ClientResponseObserver<ProduceRequest, ProduceResponse> {
+final class ProduceStream implements ClientResponseObserver<ProduceRequest, ProduceResponse>, Connection.Stream {
     /** About how much goes into one frame. */
     private static final int MAX_FRAME_BYTES = 256 << 10;
     /** What a message costs on the wire beside its own bytes, roughly. */
@@ -39,13 +36,14 @@ final class ProduceStream implements ClientResponseObserver<ProduceRequest, Prod
         this.producer = producer;
     }
 
-    void start(Channel channel) {
+    @Override
+    public void start(Channel channel) {
         MessageProxyGrpc.newStub(channel).withOnReadyThreshold(1).produce(this);
     }
 
     @Override
     public void beforeStart(ClientCallStreamObserver<ProduceRequest> call) {
-        writer = new FrameWriter<>(producer.mu, call, producer.pool(), this::nextFrame);
+        writer = new FrameWriter<>(call, producer.pool(), this::nextFrame);
         call.setOnReadyHandler(this::ready);
     }
 
@@ -82,17 +80,24 @@ final class ProduceStream implements ClientResponseObserver<ProduceRequest, Prod
     }
 
     private FrameWriter.Frame<ProduceRequest> nextFrame() {
-        List<Pending> messages = producer.takeFrame(MAX_FRAME_BYTES, PER_MESSAGE_BYTES);
-        if (messages.isEmpty()) {
-            if (!producer.closedLocked() || halfClosed) {
-                return null;
+        List<Pending> messages;
+        long first;
+        producer.mu.lock();
+        try {
+            messages = producer.takeFrame(MAX_FRAME_BYTES, PER_MESSAGE_BYTES);
+            if (messages.isEmpty()) {
+                if (!producer.closedLocked() || halfClosed) {
+                    return null;
+                }
+                halfClosed = true;
+                return ClientCallStreamObserver::onCompleted;
             }
-            halfClosed = true;
-            return ClientCallStreamObserver::onCompleted;
-        }
-        long first = sequence + 1;
-        for (Pending m : messages) {
-            unanswered.put(++sequence, m);
+            first = sequence + 1;
+            for (Pending m : messages) {
+                unanswered.put(++sequence, m);
+            }
+        } finally {
+            producer.mu.unlock();
         }
         return call -> call.onNext(encode(messages, first));
     }
@@ -108,44 +113,11 @@ final class ProduceStream implements ClientResponseObserver<ProduceRequest, Prod
     @Override
     public void onNext(ProduceResponse response) {
         if (response.getResultsCount() > 0) {
-            takeResults(response.getResultsList());
+            producer.answered(this, response.getResultsList());
         }
         if (response.hasTerminalError()) {
             terminal = Errors.fromWire(response.getTerminalError());
         }
-    }
-
-    private void takeResults(List<ProduceResult> results) {
-        List<Pending> messages = new ArrayList<>(results.size());
-        List<Receipt> receipts = new ArrayList<>(results.size());
-        List<MessageProxyException> errors = new ArrayList<>(results.size());
-        producer.mu.lock();
-        try {
-            for (ProduceResult result : results) {
-                Pending m = unanswered.remove(result.getSequence());
-                if (m == null) {
-                    continue; // not awaited
-                }
-                progressed = true;
-                messages.add(m);
-                receipts.add(result.hasReceipt() ? receipt(result.getReceipt()) : null);
-                errors.add(result.hasReceipt() ? null : error(result));
-            }
-        } finally {
-            producer.mu.unlock();
-        }
-        producer.answered(messages, receipts, errors);
-    }
-
-    private static Receipt receipt(MessageReceipt receipt) {
-        return new Receipt(
-                receipt.getMessageId(), receipt.getPartition(), Instant.ofEpochMilli(receipt.getTimestampMs()));
-    }
-
-    private static MessageProxyException error(ProduceResult result) {
-        return result.hasError()
-                ? Errors.fromWire(result.getError())
-                : Errors.unknownOutcome("the server's answer is of a kind that this version doesn't know", null);
     }
 
     @Override
@@ -185,6 +157,13 @@ final class ProduceStream implements ClientResponseObserver<ProduceRequest, Prod
     /** Whether a result has come. Called with the lock held. */
     boolean progressed() {
         return progressed;
+    }
+
+    /** The message with a sequence, which has its result now; null if none is awaited. Called with the lock held. */
+    Pending takeUnanswered(long sequence) {
+        Pending m = unanswered.remove(sequence);
+        progressed |= m != null;
+        return m;
     }
 
     /** What has no result, in the order of the sequences. Called with the lock held. */

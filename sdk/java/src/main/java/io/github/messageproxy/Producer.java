@@ -1,6 +1,7 @@
 package io.github.messageproxy;
 
 import io.github.messageproxy.Pending.Place;
+import io.github.messageproxy.v1.ProduceResult;
 import java.lang.System.Logger.Level;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -17,7 +18,7 @@ import java.util.concurrent.locks.ReentrantLock;
 /**
  * Takes messages over, has them sent on one stream at a time, and tells the callers what became of them. It has no
  * thread of its own: callers write, or whoever hears that the stream is ready again. {@code mu} guards all state, and
- * is never held while a future is completed or gRPC is called, but for {@code isReady}.
+ * is never held while a future is completed or gRPC is called.
  */
 final class Producer {
     /** How long a closing side waits for the server to end a stream that has nothing left to say. */
@@ -78,9 +79,12 @@ final class Producer {
                 return CompletableFuture.failedFuture(withTrouble(new TimeoutException(notSent("timed out"))));
             }
             flushes.join(m);
-            m.place = Place.WAITING;
-            waiting.addLast(m);
-            admit();
+            if (waiting.isEmpty() && fits(m.size)) {
+                enqueue(m);
+            } else {
+                m.place = Place.WAITING;
+                waiting.addLast(m);
+            }
             if (timeout != null) {
                 m.timer = threads.after(Backoff.nanos(timeout), () -> expire(m, timeout));
             }
@@ -98,14 +102,19 @@ final class Producer {
         return m.future;
     }
 
-    /** Moves what has room into the queue. Called with the lock held. */
+    /** Queues a message that has room. Called with the lock held. */
+    private void enqueue(Pending m) {
+        outstandingMessages++;
+        outstandingBytes += m.size;
+        m.place = Place.QUEUED;
+        queue.addLast(m);
+    }
+
+    /** Moves what has got room into the queue. Called with the lock held. */
     private void admit() {
         for (Pending m = waiting.first(); m != null && fits(m.size); m = waiting.first()) {
             waiting.remove(m);
-            outstandingMessages++;
-            outstandingBytes += m.size;
-            m.place = Place.QUEUED;
-            queue.addLast(m);
+            enqueue(m);
         }
         if (hasRoom()) {
             roomy.signalAll();
@@ -270,11 +279,7 @@ final class Producer {
         } finally {
             mu.unlock();
         }
-        try {
-            opened.start(connection.channel());
-        } catch (RuntimeException e) { // an interceptor's, for example
-            ended(opened, Errors.ofStream(e));
-        }
+        connection.open(opened);
     }
 
     Executor pool() {
@@ -308,31 +313,38 @@ final class Producer {
         return closed;
     }
 
-    /** Takes what the server answered: messages of the stream whose outcomes it found. */
-    void answered(List<Pending> messages, List<Receipt> receipts, List<MessageProxyException> errors) {
-        List<Pending> told = new ArrayList<>(messages.size());
+    /** Takes what the server answered on a stream. */
+    void answered(ProduceStream from, List<ProduceResult> results) {
+        List<Pending> told = new ArrayList<>(results.size());
+        boolean more;
         mu.lock();
         try {
-            for (int i = 0; i < messages.size(); i++) {
-                Pending m = messages.get(i);
+            for (ProduceResult result : results) {
+                Pending m = from.takeUnanswered(result.getSequence());
+                if (m == null) {
+                    continue; // not awaited
+                }
                 off(m);
                 if (!m.answered) {
-                    m.answer(receipts.get(i), errors.get(i));
+                    m.answer(result);
                     told.add(m);
                 }
             }
             admit();
+            more = queue.first() != null;
         } finally {
             mu.unlock();
         }
-        write(); // what got room goes first: whoever is told may take long
+        if (more) {
+            from.write(); // what got room goes first: whoever is told may take long
+        }
         tell(told);
     }
 
     /**
      * Decides what becomes of the messages that a stream leaves unanswered, and has the next one opened. After
      * SHUTTING_DOWN they were certainly not stored, and go out again, in order and before all others; otherwise nobody
-     * knows. What trying again won't help fails the queue, which was never put on the wire.
+     * knows. What trying again won't help fails everything else that isn't on the wire, what waits for room too.
      */
     void ended(ProduceStream lost, MessageProxyException reason) {
         List<Pending> told = new ArrayList<>();
@@ -364,6 +376,7 @@ final class Producer {
             }
             if (Errors.endsForGood(reason)) {
                 failAll(queue, reason, told);
+                failAll(waiting, reason, told);
             }
             admit();
             if (!closed) {

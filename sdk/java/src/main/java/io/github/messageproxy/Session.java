@@ -13,20 +13,21 @@ import io.github.messageproxy.v1.Withdrawn;
 import io.grpc.Channel;
 import io.grpc.stub.ClientCallStreamObserver;
 import io.grpc.stub.ClientResponseObserver;
-import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Queue;
 import java.util.Set;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.Future;
 
 /**
  * One stream of a consumer: what was delivered on it and which ACKs are to be sent on it, and on no other. The
  * consumer's lock guards its state, but for what gRPC's callbacks alone use.
  */
-final class Session implements ClientResponseObserver<ConsumeRequest, ConsumeResponse> {
+final class Session implements ClientResponseObserver<ConsumeRequest, ConsumeResponse>, Connection.Stream {
     /** The most that a frame of ACKs takes, roughly. */
     private static final int MAX_ACK_FRAME_CHARS = 64 << 10;
 
@@ -35,8 +36,8 @@ final class Session implements ClientResponseObserver<ConsumeRequest, ConsumeRes
         final Session session;
         /** No handler begins any more; ACKs still count. */
         boolean withdrawn;
-        /** ACKs don't count any more either; handlers were told to end. */
-        boolean gone;
+        /** ACKs don't count any more either; handlers were told to end. Read without the lock too. */
+        volatile boolean gone;
         /** Ends the time left of a withdrawn partition; or null. */
         private Future<?> timer;
 
@@ -59,21 +60,24 @@ final class Session implements ClientResponseObserver<ConsumeRequest, ConsumeRes
     private final Map<TopicPartition, Partition> partitions = new HashMap<>();
     /** These, and those withdrawn that have time left. */
     private final Set<Partition> live = new HashSet<>();
-    private final ArrayDeque<String> acks = new ArrayDeque<>();
     private long ackTimeout; // in nanoseconds; 0: unknown
-    private boolean subscribed; // subscribe was sent
-    private boolean leaving; // send leave
-    private boolean left;
-    private boolean finishing; // when the ACKs are sent, half-close
-    private boolean halfClosed;
     private boolean progressed; // a message has come
+
+    // What the writer is to send, and what it has. Without the lock: handlers that succeed don't wait for each other.
+    private final Queue<String> acks = new ConcurrentLinkedQueue<>();
+    private volatile boolean leaving; // send leave
+    private volatile boolean finishing; // when the ACKs are sent, half-close
+    private boolean subscribed; // subscribe was sent
+    private boolean left;
+    private boolean halfClosed;
 
     Session(ConsumerImpl consumer, ConsumeRequest subscribe) {
         this.consumer = consumer;
         this.subscribe = subscribe;
     }
 
-    void start(Channel channel) {
+    @Override
+    public void start(Channel channel) {
         MessageProxyGrpc.newStub(channel).withOnReadyThreshold(1).consume(this);
         synchronized (this) {
             started = true;
@@ -88,7 +92,7 @@ final class Session implements ClientResponseObserver<ConsumeRequest, ConsumeRes
         synchronized (this) {
             call = stream;
         }
-        writer = new FrameWriter<>(consumer.mu, stream, consumer.pool(), this::nextFrame);
+        writer = new FrameWriter<>(stream, consumer.pool(), this::nextFrame);
         stream.setOnReadyHandler(this::ready);
     }
 
@@ -119,13 +123,10 @@ final class Session implements ClientResponseObserver<ConsumeRequest, ConsumeRes
         }
     }
 
-    private void writeSoon() {
-        if (open) {
-            writer.writeSoon();
-        }
-    }
-
     private FrameWriter.Frame<ConsumeRequest> nextFrame() {
+        if (halfClosed) {
+            return null; // an ACK now is one of a handler that was left behind
+        }
         if (!subscribed) {
             subscribed = true;
             return stream -> stream.onNext(subscribe);
@@ -135,20 +136,23 @@ final class Session implements ClientResponseObserver<ConsumeRequest, ConsumeRes
             return stream -> stream.onNext(
                     ConsumeRequest.newBuilder().setLeave(LeaveRequest.getDefaultInstance()).build());
         }
+        boolean last = finishing; // before the ACKs are looked at: all that count were there when it was set
         if (!acks.isEmpty()) {
-            AckRequest.Builder frame = AckRequest.newBuilder();
-            for (int chars = 0; chars < MAX_ACK_FRAME_CHARS && !acks.isEmpty(); ) {
-                String id = acks.poll();
-                chars += id.length();
-                frame.addMessageIds(id);
-            }
+            AckRequest frame = takeAcks();
             return stream -> stream.onNext(ConsumeRequest.newBuilder().setAck(frame).build());
         }
-        if (finishing && !halfClosed) {
-            halfClosed = true;
-            return ClientCallStreamObserver::onCompleted;
+        halfClosed = last;
+        return last ? ClientCallStreamObserver::onCompleted : null;
+    }
+
+    private AckRequest takeAcks() {
+        AckRequest.Builder frame = AckRequest.newBuilder();
+        int chars = 0;
+        for (String id = acks.poll(); id != null; id = chars < MAX_ACK_FRAME_CHARS ? acks.poll() : null) {
+            chars += id.length();
+            frame.addMessageIds(id);
         }
-        return null;
+        return frame.build();
     }
 
     @Override
@@ -190,22 +194,27 @@ final class Session implements ClientResponseObserver<ConsumeRequest, ConsumeRes
 
     /** Queues messages for their handlers. The server's limit of unacknowledged messages bounds how many there are. */
     private void deliver(MessageBatch batch) {
-        int runners = 0;
+        for (PartitionMessages in : batch.getPartitionsList()) {
+            if (in.getMessagesCount() > 0) {
+                deliver(new TopicPartition(in.getTopic(), in.getPartition()), in.getMessagesList());
+            }
+        }
+    }
+
+    private void deliver(TopicPartition from, List<io.github.messageproxy.v1.Message> messages) {
+        int runners;
         consumer.mu.lock();
         try {
-            for (PartitionMessages in : batch.getPartitionsList()) {
-                progressed |= in.getMessagesCount() > 0;
-                if (consumer.isStopping()) {
-                    continue; // they go to others when the stream ends
-                }
-                TopicPartition name = new TopicPartition(in.getTopic(), in.getPartition());
-                Partition partition = partition(name);
-                for (io.github.messageproxy.v1.Message message : in.getMessagesList()) {
-                    if (consumer.push(new Lanes.Task(partition, new Message(name, message)))) {
-                        runners++;
-                    }
-                }
+            progressed = true;
+            if (consumer.isStopping()) {
+                return; // they go to others when the stream ends
             }
+            Partition partition = partition(from);
+            List<Lanes.Task> tasks = new ArrayList<>(messages.size());
+            for (io.github.messageproxy.v1.Message message : messages) {
+                tasks.add(new Lanes.Task(partition, new Message(from, message)));
+            }
+            runners = consumer.push(from, tasks);
         } finally {
             consumer.mu.unlock();
         }
@@ -233,6 +242,7 @@ final class Session implements ClientResponseObserver<ConsumeRequest, ConsumeRes
         Effects effects = new Effects();
         consumer.mu.lock();
         try {
+            List<Partition> over = new ArrayList<>();
             for (TopicPartition name : names) {
                 Partition partition = partitions.get(name);
                 if (partition == null || partition.gone) {
@@ -240,12 +250,13 @@ final class Session implements ClientResponseObserver<ConsumeRequest, ConsumeRes
                 }
                 partition.withdrawn = true;
                 if (left.isZero() || left.isNegative()) {
-                    end(partition, effects);
+                    over.add(partition);
                 } else if (partition.timer == null) {
                     partition.timer = consumer.after(Backoff.nanos(left), () -> endLater(partition));
                 }
             }
             consumer.purge(task -> task.partition().withdrawn);
+            end(over, effects);
         } finally {
             consumer.mu.unlock();
         }
@@ -257,39 +268,37 @@ final class Session implements ClientResponseObserver<ConsumeRequest, ConsumeRes
         Effects effects = new Effects();
         consumer.mu.lock();
         try {
-            end(partition, effects);
+            end(List.of(partition), effects);
         } finally {
             consumer.mu.unlock();
         }
         effects.run();
     }
 
-    /** Lets nothing of a partition count any more. Called with the lock held. */
-    private void end(Partition partition, Effects effects) {
-        live.remove(partition);
-        partition.withdrawn = true;
-        partition.gone = true;
-        if (partition.timer != null) {
-            partition.timer.cancel(false);
+    /** Lets nothing of partitions count any more. Called with the lock held. */
+    private void end(List<Partition> over, Effects effects) {
+        for (Partition partition : over) {
+            live.remove(partition);
+            partition.withdrawn = true;
+            partition.gone = true;
+            if (partition.timer != null) {
+                partition.timer.cancel(false);
+            }
         }
-        consumer.cancelHandlers(task -> task.partition() == partition, effects);
+        consumer.purge(task -> task.partition().gone);
+        consumer.cancelHandlers(task -> task.partition().gone, effects);
     }
 
     /** Lets nothing of the session count any more. Called with the lock held. */
     void end(Effects effects) {
-        for (Partition partition : List.copyOf(live)) {
-            end(partition, effects);
-        }
-        consumer.purge(task -> task.partition().session == this);
+        end(List.copyOf(live), effects);
     }
 
-    /** Has the ACK of a message sent, if it still counts. Called with the lock held. */
-    void ack(Lanes.Task task, Effects effects) {
+    /** Has the ACK of a message sent, if it still counts. Called without the lock. */
+    void ack(Lanes.Task task) {
         if (!task.partition().gone) {
             acks.add(task.message().id());
-            if (acks.size() == 1) { // else somebody is about to write, or the call isn't ready
-                effects.add(this::writeSoon);
-            }
+            writer.writeSoon();
         }
     }
 

@@ -162,6 +162,28 @@ class ConsumeTest {
     }
 
     @Test
+    void partitionsTakeTurnsWhereThreadsAreFew() throws Exception {
+        ExecutorService one = Executors.newSingleThreadExecutor();
+        CountDownLatch delivered = new CountDownLatch(1);
+        consume(ConsumeOptions.builder().executor(one).observer(event -> {
+            if (event.kind() == Event.Kind.NOTICE) {
+                delivered.countDown();
+            }
+        }));
+        ScriptedProxy.ConsumeStream stream = proxy.nextConsume().accept();
+        stream.deliver(0, "a1", "a2", "a3");
+        Call a1 = nextCall("a1");
+        stream.deliver(1, "b1", "b2");
+        stream.notice(ScriptedProxy.error(Code.MESSAGES_EXPIRED, "comes after them", false));
+        delivered.await();
+        a1.succeed();
+        for (String next : List.of("b1", "a2", "b2", "a3")) {
+            nextCall(next).succeed();
+        }
+        one.shutdown();
+    }
+
+    @Test
     void aHandlerThatFailsIsCalledAgainAndThenStopsTheConsumer() throws Exception {
         Consumer consumer = consume(quickly());
         ScriptedProxy.ConsumeStream stream = proxy.nextConsume().accept();

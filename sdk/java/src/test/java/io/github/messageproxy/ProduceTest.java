@@ -23,6 +23,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 @Timeout(60)
 class ProduceTest {
@@ -273,6 +275,30 @@ class ProduceTest {
         later.get();
     }
 
+    @ParameterizedTest
+    @CsvSource({"1, 1000", "1000, 10"})
+    void whatWaitsForRoomFailsTooWhenAStreamEndsForGood(int messages, long bytes) throws Exception {
+        try (Client small = builder(proxy.target()).maxOutstanding(messages, bytes).build()) {
+            CompletableFuture<Receipt> sent = small.produce(message("has room"));
+            CompletableFuture<Receipt> waiting = small.produce(message("none"));
+            CompletableFuture<Receipt> behind = small.produce(message("none"));
+            CompletableFuture<Void> flushed = small.flush();
+            ScriptedProxy.ProduceStream stream = proxy.nextProduce();
+            stream.nextIs("has room", 1);
+            stream.terminate(ScriptedProxy.error(Code.PERMISSION_DENIED, "no", true));
+            failsWith(Code.UNKNOWN_OUTCOME, sent);
+            failsWith(Code.PERMISSION_DENIED, waiting);
+            failsWith(Code.PERMISSION_DENIED, behind);
+            flushed.get();
+            small.awaitRoom();
+            CompletableFuture<Receipt> later = small.produce(message("later"));
+            stream = proxy.nextProduce();
+            stream.nextIs("later", 1);
+            stream.answer(1);
+            later.get();
+        }
+    }
+
     @Test
     void closeFailsWhatIsUnanswered() throws Exception {
         client.close();
@@ -283,9 +309,18 @@ class ProduceTest {
         client.close();
         failsWith(Code.UNKNOWN_OUTCOME, sent);
         assertInstanceOf(ClosedException.class, failure(waiting));
+    }
+
+    @Test
+    void everyCallOnAClosedClientFails() throws Exception {
+        Subscription subscription = client.subscription("s", "t");
+        client.close();
         assertInstanceOf(ClosedException.class, failure(client.produce(message("late"))));
+        assertInstanceOf(ClosedException.class, failure(client.produce(message("late"), Duration.ofHours(1))));
+        assertInstanceOf(ClosedException.class, failure(client.produce(message("late"), Duration.ZERO)));
         assertInstanceOf(ClosedException.class, failure(client.flush()));
         assertThrows(ClosedException.class, client::awaitRoom);
+        assertThrows(ClosedException.class, () -> subscription.consume((message, context) -> { }));
         assertThrows(ClosedException.class, () -> client.subscription("s", "t").consume((message, context) -> { }));
         client.close();
     }

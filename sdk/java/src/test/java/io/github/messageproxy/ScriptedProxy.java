@@ -223,6 +223,10 @@ final class ScriptedProxy implements AutoCloseable {
             out.onNext(ConsumeResponse.newBuilder().setBatch(batch).build());
         }
 
+        void notice(Error error) {
+            out.onNext(ConsumeResponse.newBuilder().setNotice(error).build());
+        }
+
         void nextIsLeave() throws InterruptedException {
             ConsumeRequest next = next();
             if (!next.hasLeave()) {
