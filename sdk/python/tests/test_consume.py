@@ -139,6 +139,33 @@ async def test_max_handlers_bounds_how_many_run(server: Server, client: Client) 
         await handlers.begin("2")
 
 
+async def test_partitions_take_turns_where_handlers_are_few(server: Server, client: Client) -> None:
+    handlers = Handlers()
+    async with consuming(client, handlers, max_handlers=1):
+        stream = await server.consume_stream()
+        await stream.subscribe()
+        both = delivered(b"a1", b"a2", partition=0)
+        both.batch.partitions.extend(delivered(b"b1", b"b2", partition=1).batch.partitions)
+        await stream.send(both)
+        for name in ("a1", "b1", "a2", "b2"):
+            await handlers.begin(name)
+            handlers.end(name)
+        assert sorted(await stream.acks(4)) == ["a1", "a2", "b1", "b2"]
+
+
+async def test_acks_of_handlers_that_never_wait_are_sent(server: Server, client: Client) -> None:
+    async def handler(message: Message) -> None:
+        pass
+
+    async with consuming(client, handler):
+        stream = await server.consume_stream()
+        await stream.subscribe()
+        ids = [b"%d" % n for n in range(3000)]
+        for start in range(0, 3000, 10):
+            await stream.send(delivered(*ids[start : start + 10], partition=start % 7))
+        assert sorted(await stream.acks(3000)) == sorted(m.decode() for m in ids)
+
+
 async def test_key_workers_keep_the_order_of_keys(server: Server, client: Client) -> None:
     handlers = Handlers()
     async with consuming(client, handlers, key_workers=2):

@@ -14,6 +14,7 @@ from messageproxy import (
     ClosedError,
     Code,
     InvalidTypeError,
+    Message,
     MessageProxyError,
     OutgoingMessage,
     ProduceTimeoutError,
@@ -179,6 +180,25 @@ async def test_a_caller_that_ends_before_withdraws_its_message(server: Server) -
         await asyncio.gather(first, last)
 
 
+async def test_a_message_that_is_withdrawn_while_it_is_about_to_be_sent_makes_room(server: Server) -> None:
+    async with Client(server.target, max_outstanding=(1, 10)) as client:
+        first = asyncio.create_task(client.produce(topic="t"))
+        stream = await server.produce_stream()
+        await stream.store(*await stream.messages(1))
+        await first
+        withdrawn = asyncio.create_task(client.produce(topic="t", value=b"withdrawn"))
+        waiting = asyncio.create_task(client.produce(topic="t", value=b"waiting"))
+        await asyncio.sleep(0)  # they have begun, and the writer is next
+        withdrawn.cancel()
+        (message,) = await stream.messages(1)
+        assert message.value == b"waiting"
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await withdrawn
+        assert not outcome_unknown(caught.value)
+        await stream.store(message)
+        await waiting
+
+
 async def test_a_caller_that_ends_after_does_not_know_the_outcome(server: Server) -> None:
     async with Client(server.target, max_outstanding=(2, 10)) as client:
         cancelled = asyncio.create_task(client.produce(topic="t"))
@@ -250,9 +270,28 @@ async def test_close_fails_what_is_unanswered(server: Server) -> None:
     stream.end()
     await closing
     await client.close()
-    with pytest.raises(ClosedError):
-        await client.produce(topic="t")
-    await client.flush()
+
+
+async def test_calls_on_a_closed_client_fail(client: Client) -> None:
+    await client.close()
+
+    async def handler(message: Message) -> None:
+        raise AssertionError("it must not come to this")
+
+    async def loop() -> None:
+        async for message in client.subscription("billing", "orders").messages():
+            await handler(message)
+
+    calls = [
+        client.produce(topic="t"),
+        client.produce_async(topic="t"),
+        client.flush(),
+        client.subscription("billing", "orders").consume(handler),
+        loop(),
+    ]
+    for call in calls:
+        with pytest.raises(ClosedError):
+            await call
 
 
 async def test_a_client_that_was_never_used_closes() -> None:

@@ -77,6 +77,34 @@ async def test_a_stream_that_ends_for_good_fails_what_was_never_sent(server: Ser
         await later
 
 
+@pytest.mark.parametrize("max_outstanding", [(1, 1000), (1000, 5)])
+async def test_calls_that_wait_for_room_fail_with_it(max_outstanding: tuple[int, int], server: Server) -> None:
+    async with Client(server.target, max_outstanding=max_outstanding, reconnect_backoff=(0.001, 0.01)) as client:
+
+        async def produce_again() -> None:
+            with pytest.raises(UnknownOutcomeError):
+                await client.produce(topic="t", value=b"first")
+            await client.produce(topic="t", value=b"again")  # is a later one
+
+        again = asyncio.create_task(produce_again())
+        waiting = [
+            asyncio.create_task(client.produce(topic="t", value=b"12345")),
+            asyncio.create_task(client.produce_async(topic="t", value=b"12345")),
+        ]
+        stream = await server.produce_stream()
+        await stream.messages(1)
+        stream.end(grpc.StatusCode.PERMISSION_DENIED, detail=error(13, "not you"))
+        for call in waiting:
+            with pytest.raises(MessageProxyError, match="not you") as caught:
+                await asyncio.wait_for(call, PATIENCE)
+            assert caught.value.code is Code.PERMISSION_DENIED
+        stream = await server.produce_stream()
+        (message,) = await stream.messages(1)
+        assert message.value == b"again"
+        await stream.store(message)
+        await again
+
+
 @pytest.mark.parametrize(
     ("status", "code", "retryable"),
     [

@@ -7,9 +7,10 @@ import concurrent.futures
 import threading
 from collections.abc import Iterator
 
+import grpc
 import pytest
 from memory import Memory, proxy_in_thread
-from scripted import PATIENCE, Server, delivered
+from scripted import PATIENCE, Server, delivered, error
 
 from messageproxy import (
     ClosedError,
@@ -78,12 +79,14 @@ def test_errors_are_those_of_the_other_client(memory: Memory) -> None:
     assert caught.value.code is Code.INVALID_ARGUMENT
     client.close()
     client.close()
-    client.flush()
     for call in (client.produce, client.produce_async):
         with pytest.raises(ClosedError):
             call(topic="t")
     with pytest.raises(ClosedError):
-        client.subscription("billing", "orders").consume(print)
+        client.flush()
+    for consume in (client.subscription("billing", "orders").consume, client.subscription("billing", "orders").start):
+        with pytest.raises(ClosedError):
+            consume(print)
 
 
 def test_a_handler_that_fails(memory: Memory) -> None:
@@ -135,6 +138,42 @@ async def test_what_is_on_the_wire_cannot_be_cancelled(server: Server) -> None:
     closing = asyncio.create_task(asyncio.to_thread(client.close))
     with pytest.raises(UnknownOutcomeError):
         await asyncio.wrap_future(future)
+    assert await stream.request() is None
+    stream.end()
+    await closing
+
+
+class TellingCondition(threading.Condition):
+    """A condition that tells when someone waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.awaited = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.awaited.set()
+        return super().wait(timeout)
+
+
+async def test_threads_that_wait_for_room_fail_with_a_stream_that_ends_for_good(server: Server) -> None:
+    client = await asyncio.to_thread(Client, server.target, max_outstanding=(1, 10), reconnect_backoff=(0.001, 0.01))
+    client._room._changed = condition = TellingCondition()
+    sent = client.produce_async(topic="t")
+    waiting = asyncio.create_task(asyncio.to_thread(client.produce, topic="t"))
+    stream = await server.produce_stream()
+    await stream.messages(1)
+    assert await asyncio.to_thread(condition.awaited.wait, PATIENCE)
+    stream.end(grpc.StatusCode.PERMISSION_DENIED, detail=error(13, "not you"))
+    with pytest.raises(UnknownOutcomeError):
+        await asyncio.wrap_future(sent)
+    with pytest.raises(MessageProxyError, match="not you") as caught:
+        await asyncio.wait_for(waiting, PATIENCE)
+    assert caught.value.code is Code.PERMISSION_DENIED
+    later = client.produce_async(topic="t")
+    stream = await server.produce_stream()
+    await stream.store(*await stream.messages(1))
+    await asyncio.wrap_future(later)
+    closing = asyncio.create_task(asyncio.to_thread(client.close))
     assert await stream.request() is None
     stream.end()
     await closing

@@ -15,7 +15,7 @@ import grpc
 from messageproxy._consumer import Consumer
 from messageproxy._errors import ClosedError, InvalidTypeError, invalid
 from messageproxy._events import Event
-from messageproxy._message import OutgoingMessage, Receipt
+from messageproxy._message import OutgoingMessage, Receipt, encode
 from messageproxy._messages import Messages
 from messageproxy._options import (
     Duration,
@@ -157,11 +157,11 @@ class Client:
             asyncio.CancelledError: The task was cancelled. Its `__cause__` is an `UnknownOutcomeError` if the message
                 was on the wire, and otherwise why there is no connection, if there is none.
         """
-        message = as_message(message, topic, key, value, headers, partition, timestamp)
         loop = self._check_loop()
         limit = None if timeout is None else seconds("timeout", timeout)
         producer = self._producer
-        pending = producer.take(*producer.encode(message), loop.create_future())
+        encoded, size = encode(message, topic, key, value, headers, partition, timestamp, producer.max_message_bytes)
+        pending = producer.take(encoded, size, loop.create_future())
         timer = None if limit is None else loop.call_later(limit, producer.expire, pending)
         try:
             return await pending.future
@@ -206,17 +206,17 @@ class Client:
         cancelling it withdraws the message, if it isn't on the wire yet. It raises what is wrong with the message and
         `ClosedError` itself; everything else is the future's.
         """
-        message = as_message(message, topic, key, value, headers, partition, timestamp)
-        loop = self._check_loop()
+        future: asyncio.Future[Receipt] = self._check_loop().create_future()
         producer = self._producer
-        future: asyncio.Future[Receipt] = loop.create_future()
-        pending = producer.take(*producer.encode(message), future)
+        encoded, size = encode(message, topic, key, value, headers, partition, timestamp, producer.max_message_bytes)
+        pending = producer.take(encoded, size, future)
         future.add_done_callback(partial(_end_if_cancelled, producer, pending))
         await producer.taken_over(pending)
         return future
 
     async def flush(self) -> None:
-        """Waits until every message that was taken over before the call is answered."""
+        """Waits until every message that was taken over before the call is answered. Raises `ClosedError` if the client
+        is closed."""
         self._check_loop()
         await self._producer.flush()
 
@@ -240,35 +240,16 @@ class Client:
 
     def _check_loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
-        if self._loop is None:
+        if loop is not self._loop:
+            if self._loop is not None:
+                raise RuntimeError("the client belongs to another event loop; see messageproxy.sync for use in threads")
             self._loop = loop
-        elif self._loop is not loop:
-            raise RuntimeError("the client belongs to another event loop; see messageproxy.sync for use in threads")
         return loop
 
 
 def _end_if_cancelled(producer: Producer, pending: Pending, future: asyncio.Future[Receipt]) -> None:
     if future.cancelled():
         producer.cancelled(pending)
-
-
-def as_message(
-    message: OutgoingMessage | None,
-    topic: str | None,
-    key: _Bytes | None,
-    value: _Bytes | None,
-    headers: Sequence[tuple[str, _Bytes | None]],
-    partition: int | None,
-    timestamp: datetime | int | None,
-) -> OutgoingMessage:
-    """What produce was given."""
-    if message is None:
-        return OutgoingMessage(topic or "", key, value, headers, partition, timestamp)
-    if not isinstance(message, OutgoingMessage):
-        raise InvalidTypeError(f"produce takes an OutgoingMessage, not {type(message).__name__}")
-    if any(field is not None for field in (topic, key, value, partition, timestamp)) or headers:
-        raise InvalidTypeError("produce takes either a message or its fields")
-    return message
 
 
 class Subscription:

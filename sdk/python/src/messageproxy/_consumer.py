@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from messageproxy._backoff import Backoff, wait_until
 from messageproxy._errors import (
@@ -15,11 +16,10 @@ from messageproxy._errors import (
     unavailable,
 )
 from messageproxy._events import Event, EventKind
-from messageproxy._handling import Runner
-from messageproxy._lanes import Delivery, Lanes
-from messageproxy._message import Message
+from messageproxy._handling import Delivery, Runner
+from messageproxy._lanes import Lanes
 from messageproxy._options import ClientConfig, ConsumeConfig, Handler
-from messageproxy._session import Session
+from messageproxy._session import Partition, Session
 from messageproxy._stream import Stream, StreamEndedError, open_stream
 from messageproxy.v1 import messageproxy_pb2 as wire
 
@@ -52,6 +52,7 @@ class Consumer:
         self.runners: set[Runner] = set()
         # No more handlers may begin; everything that waits ends.
         self.stopped = asyncio.Event()
+        self.stopping = False  # the same, for those who look at it with each message
         self._stop_error: BaseException | None = None
         self._idle = asyncio.Event()  # no handler is running
         self._idle.set()
@@ -66,16 +67,17 @@ class Consumer:
         if self.stopped.is_set():
             return
         self._stop_error = error
+        self.stopping = True
         self.stopped.set()
-        self.lanes.purge(lambda delivery: True)
+        self.lanes.purge(lambda batch: True)
 
     def close(self) -> None:
         """Stops because the client is closed."""
         self.stop(ClosedError())
 
-    def push(self, deliveries: list[Delivery]) -> None:
+    def push(self, partition: Partition, messages: Iterable[wire.Message]) -> None:
         """Queues messages of one partition for their handler."""
-        for _ in range(self.lanes.push(deliveries)):
+        for _ in range(self.lanes.push(partition, messages)):
             self._idle.clear()
             Runner(self)
 
@@ -86,7 +88,7 @@ class Consumer:
 
     def log_failure(self, what: str, delivery: Delivery, error: BaseException) -> None:
         """Logs an error of the application's."""
-        message: Message = delivery.message
+        message = delivery.message
         self._logger.warning(
             "%s: subscription %r, message %s of %s/%d: %s",
             what,

@@ -5,18 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from enum import Enum
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from messageproxy._backoff import Backoff, wait_until
 from messageproxy._errors import HandlerError
-from messageproxy._lanes import Delivery
+from messageproxy._lanes import Batch
+from messageproxy._message import Message, message_from_wire
 
 if TYPE_CHECKING:
     from messageproxy._consumer import Consumer
-    from messageproxy._session import Session
+    from messageproxy._session import Partition, Session
 
 # How long handlers that never wait may keep the event loop from sending their ACKs.
 _MAX_BUSY = 0.005
+
+
+class Delivery(NamedTuple):
+    """A message that its handler has begun with."""
+
+    partition: Partition
+    message: Message
+    id: str  # the message's; the handler may change what it was given
 
 
 class Verdict(Enum):
@@ -45,19 +55,18 @@ class Runner:
 
     def __init__(self, consumer: Consumer) -> None:
         self._consumer = consumer
-        self.delivery: Delivery | None = None  # what a handler runs for
+        self.partition: Partition | None = None  # of the message that a handler runs for
         self._told = False
         # So that it ends only when the accounts are right, whatever a handler raises.
         self._ended = False
-        self._loop = asyncio.get_running_loop()
-        self._task = self._loop.create_task(self._run(), name="messageproxy: handlers")
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="messageproxy: handlers")
         self._task.add_done_callback(self._done)
         _all_tasks.add(self._task)
         consumer.runners.add(self)
 
     def tell_to_end(self) -> None:
         """Tells the handler that runs, if one does, to end: cancels it, once."""
-        if self.delivery is not None and not self._told:
+        if self.partition is not None and not self._told:
             self._told = True
             self._task.cancel()
 
@@ -72,36 +81,69 @@ class Runner:
             self._consumer.stop(error)
 
     async def _run(self) -> None:
-        consumer = self._consumer
-        lanes, handler, now = consumer.lanes, consumer.handler, self._loop.time
-        busy_since = now()
-        while (popped := lanes.pop()) is not None:
-            lane, delivery = popped
-            began = now()
-            if began - busy_since > _MAX_BUSY:
-                await asyncio.sleep(0)
-                busy_since = began = now()
-            self._told = False
-            self.delivery = delivery
+        self._busy_since = monotonic()
+        lanes = self._consumer.lanes
+        while (lane := lanes.take()) is not None:
+            batch = lane.waiting.popleft()
+            if not await self._handle_all(batch):
+                lane.waiting.appendleft(batch)
+            lanes.put_back(lane)
+        self._ended = True
+
+    async def _handle_all(self, batch: Batch) -> bool:
+        """Handles the messages of a batch; false when it lets other lanes go first."""
+        consumer, partition = self._consumer, batch.partition
+        handler, lanes, bounded = consumer.handler, consumer.lanes, consumer.config.max_handlers > 0
+        (topic, number), ack = partition.name, partition.session.ack
+        # Whoever tells a handler to end isn't called between here and the handler: nothing is awaited there.
+        self.partition = partition
+        began = monotonic()
+        for wire_message in batch.messages:
+            if partition.withdrawn or consumer.stopping:
+                break
+            message = message_from_wire(wire_message, topic, number)
+            message_id = message.id
             failure = None
             try:
-                await handler(delivery.message)
+                await handler(message)
             except BaseException as e:
                 failure = e  # dealt with outside, where it is not the context of others
-            decision = _HANDLED if failure is None else await self._failed(delivery, failure, began)
-            self.delivery = failure = None
-            if self._told:
-                await self._forget_cancellation()
-            self._finish(delivery, decision)
-            lanes.done(lane)
-        self._ended = True
+            if failure is None and not self._told:
+                ack(message_id)
+            else:
+                await self._end(Delivery(partition, message, message_id), failure, began)
+                failure = None
+            began = monotonic()
+            if began - self._busy_since > _MAX_BUSY:
+                await self._let_others_go()
+                began = self._busy_since
+            if bounded and lanes.others_wait():
+                return False
+        self.partition = None
+        return True
+
+    async def _let_others_go(self) -> None:
+        partition, self.partition = self.partition, None
+        await asyncio.sleep(0)
+        self.partition = partition
+        self._busy_since = monotonic()
+
+    async def _end(self, delivery: Delivery, failure: BaseException | None, began: float) -> None:
+        """Ends with a message whose handler has failed, or was told to end."""
+        decision = _HANDLED if failure is None else await self._failed(delivery, failure, began)
+        self.partition = None
+        if self._told:
+            await self._forget_cancellation()
+            self._told = False
+        self._finish(delivery, decision)
+        self.partition = delivery.partition
 
     def _finish(self, delivery: Delivery, decision: _Decision) -> None:
         """Does what was decided about a message, before its lane goes on."""
-        if decision is _HANDLED:
-            delivery.partition.session.ack(delivery.partition, delivery.id)
-        elif decision.verdict is Verdict.FAILED:
+        if decision.verdict is Verdict.FAILED:
             self._consumer.stop(decision.error)
+        elif decision.verdict is Verdict.HANDLED and not delivery.partition.gone:
+            delivery.partition.session.ack(delivery.id)
 
     async def _failed(self, delivery: Delivery, error: BaseException, began: float) -> _Decision:
         """Decides about a message whose handler has failed. It may be told to end meanwhile."""
@@ -134,7 +176,7 @@ class Runner:
                 return _DROPPED
             consumer.log_failure(f"a handler failed, attempt {attempt}", delivery, error)
             wait = retry.next()
-            after = self._loop.time() - began + wait
+            after = monotonic() - began + wait
             if attempt == config.attempts or not _may_retry(delivery.partition.session, after):
                 return await self._failed_for_good(delivery, attempt, error)
             if await wait_until(consumer.stopped, wait):

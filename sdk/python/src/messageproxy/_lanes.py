@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-from messageproxy._message import Message, TopicPartition
+from messageproxy._message import TopicPartition
+from messageproxy.v1 import messageproxy_pb2 as wire
 
 if TYPE_CHECKING:
     from messageproxy._session import Partition
 
 
-class Delivery(NamedTuple):
-    """A message to handle."""
+class Batch:
+    """Messages of one partition that came together and are handled one after another."""
 
-    partition: Partition
-    message: Message
-    id: str  # the message's; the handler may change what it was given
+    __slots__ = ("messages", "partition")
+
+    def __init__(self, partition: Partition, messages: Iterable[wire.Message]) -> None:
+        self.partition = partition
+        self.messages = iter(messages)  # which haven't begun
 
 
 class Lane:
@@ -29,12 +32,12 @@ class Lane:
     __slots__ = ("busy", "waiting")
 
     def __init__(self) -> None:
-        self.waiting: deque[Delivery] = deque()  # which haven't begun
+        self.waiting: deque[Batch] = deque()
         self.busy = False  # it is in the ready list, or a runner has it
 
-    def purge(self, drop: Callable[[Delivery], bool]) -> None:
-        """Drops the messages that `drop` says."""
-        self.waiting = deque(d for d in self.waiting if not drop(d))
+    def purge(self, drop: Callable[[Batch], bool]) -> None:
+        """Drops the batches that `drop` says."""
+        self.waiting = deque(batch for batch in self.waiting if not drop(batch))
 
 
 class Lanes:
@@ -50,27 +53,29 @@ class Lanes:
         self._limit = max_handlers  # of runners; 0: none
         self.runners = 0
 
-    def push(self, deliveries: list[Delivery]) -> int:
-        """Queues messages of one partition, and tells how many more runners are needed for them."""
+    def push(self, partition: Partition, messages: Iterable[wire.Message]) -> int:
+        """Queues messages of a partition, and tells how many more runners are needed for them."""
         if not self._by_key:
-            return self._push_to(self._of_partition(deliveries[0].message), deliveries)
-        return sum(self._push_to(self._by_key[self._key_index(d.message.key)], [d]) for d in deliveries)
+            return self._push_to(self._of_partition(partition.name), Batch(partition, messages))
+        by_lane: dict[int, list[wire.Message]] = {}
+        for message in messages:
+            by_lane.setdefault(self._key_index(message), []).append(message)
+        return sum(self._push_to(self._by_key[i], Batch(partition, some)) for i, some in by_lane.items())
 
-    def _of_partition(self, message: Message) -> Lane:
-        name = TopicPartition(message.topic, message.partition)
+    def _of_partition(self, name: TopicPartition) -> Lane:
         lane = self._by_partition.get(name)
         if lane is None:
             lane = self._by_partition[name] = Lane()
         return lane
 
-    def _key_index(self, key: bytes | None) -> int:
-        if key is None:
+    def _key_index(self, message: wire.Message) -> int:
+        if not message.HasField("key"):
             self._keyless += 1
             return self._keyless % len(self._by_key)
-        return hash(key) % len(self._by_key)
+        return hash(message.key) % len(self._by_key)
 
-    def _push_to(self, lane: Lane, deliveries: list[Delivery]) -> int:
-        lane.waiting.extend(deliveries)
+    def _push_to(self, lane: Lane, batch: Batch) -> int:
+        lane.waiting.append(batch)
         if lane.busy:
             return 0
         lane.busy = True
@@ -80,25 +85,29 @@ class Lanes:
         self.runners += 1
         return 1
 
-    def pop(self) -> tuple[Lane, Delivery] | None:
-        """Takes the next message and its lane, or ends the runner."""
+    def take(self) -> Lane | None:
+        """Takes a lane that has something to do, or ends the runner."""
         while self._ready:
             lane = self._ready.popleft()
             if lane.waiting:
-                return lane, lane.waiting.popleft()
+                return lane
             lane.busy = False  # purged
         self.runners -= 1
         return None
 
-    def done(self, lane: Lane) -> None:
-        """Takes a lane back whose message is finished."""
+    def others_wait(self) -> bool:
+        """Whether lanes wait for a runner."""
+        return bool(self._ready)
+
+    def put_back(self, lane: Lane) -> None:
+        """Takes a lane back whose runner is done with it, or lets others go first."""
         if lane.waiting:
             self._ready.append(lane)
         else:
             lane.busy = False
 
-    def purge(self, drop: Callable[[Delivery], bool]) -> None:
-        """Drops the messages that `drop` says, wherever they are."""
+    def purge(self, drop: Callable[[Batch], bool]) -> None:
+        """Drops the batches that `drop` says, wherever they are."""
         for lane in self._by_partition.values():
             lane.purge(drop)
         for lane in self._by_key:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final
 
@@ -18,7 +19,7 @@ from messageproxy._errors import (
     ends_for_good,
     error_from_wire,
 )
-from messageproxy._message import OutgoingMessage, Receipt, encode, frame_part
+from messageproxy._message import Receipt, frame, receipt_from_wire
 from messageproxy._options import ClientConfig
 from messageproxy._room import Room
 from messageproxy._stream import Stream, StreamEndedError, open_stream
@@ -26,6 +27,9 @@ from messageproxy.v1 import messageproxy_pb2 as wire
 
 # About how much goes into one frame.
 _FRAME_BYTES = 256 << 10
+# How many callers are answered before they may go on. What they produce next is on its way while the others are
+# answered; all at once, everything outstanding would soon go to and fro in a single frame.
+_ANSWERED_TOGETHER = 200
 # Bounds how long a closing client waits for the server to end a stream that has nothing left to say.
 _CLOSE_TIMEOUT = 1.0
 
@@ -36,42 +40,31 @@ class _Place(Enum):
     WAITING = 0  # for room
     QUEUED = 1  # taken over, not on the wire
     ON_WIRE = 2  # given to a stream: it may have reached the server
-    OFF = 3  # nothing will come of it any more from any stream
+    OFF_WIRE = 3  # answered, or its stream is lost: nothing will come of it any more
+    DROPPED = 4  # it never was on the wire, and never will be
 
 
 # A member of an Enum takes longer to look up than the rest of what is done with a message.
 _WAITING: Final = _Place.WAITING
 _QUEUED: Final = _Place.QUEUED
 _ON_WIRE: Final = _Place.ON_WIRE
-_OFF: Final = _Place.OFF
+_OFF_WIRE: Final = _Place.OFF_WIRE
+_DROPPED: Final = _Place.DROPPED
 
 
 class Pending:
     """A message to produce, and the future of its receipt. Its producer owns all its state.
 
-    Invariant: it counts as outstanding (room) from QUEUED until it is OFF, whenever its caller is answered.
+    Invariant: it counts as outstanding (room) while it is QUEUED or ON_WIRE, whenever its caller is answered.
     """
 
-    __slots__ = ("admitted", "encoded", "ended", "flush", "future", "place", "size")
+    __slots__ = ("encoded", "future", "place", "size")
 
     def __init__(self, encoded: bytes, size: int, future: asyncio.Future[Receipt]) -> None:
         self.encoded = encoded
         self.size = size
         self.future = future
         self.place = _WAITING
-        self.flush: _FlushGroup | None = None
-        self.ended = False  # whatever its caller does, there is no more to it
-        self.admitted: asyncio.Event | None = None  # it waits no longer; once someone wants to know
-
-
-class _FlushGroup:
-    """The unanswered messages that were taken over between two calls of flush."""
-
-    __slots__ = ("answered", "unanswered")
-
-    def __init__(self) -> None:
-        self.unanswered = 0
-        self.answered: asyncio.Event | None = None  # once someone waits
 
 
 class _ProduceStream:
@@ -93,27 +86,24 @@ class Producer:
     """
 
     def __init__(self, target: str, config: ClientConfig) -> None:
+        self.max_message_bytes = config.max_message_bytes
+        # Is called when a stream has ended for good, for those who wait elsewhere.
+        self.on_end_for_good: Callable[[MessageProxyError], object] | None = None
         self._target = target
         self._config = config
         self._retry = Backoff(config.min_backoff, config.max_backoff)
         self._room = Room(config.outstanding_messages, config.outstanding_bytes)
-        # What waits for room, in order.
-        self._waiting: OrderedDict[Pending, None] = OrderedDict()
+        # What waits for room, in order, and what tells that it waits no longer, once someone wants to know.
+        self._waiting: OrderedDict[Pending, asyncio.Event | None] = OrderedDict()
         # What was taken over and never given to a stream, in order.
-        self._queue: OrderedDict[Pending, None] = OrderedDict()
+        self._queue: dict[Pending, None] = {}
         self._wake = asyncio.Event()  # the queue has something
         self._closing = asyncio.Event()
         self._stream: _ProduceStream | None = None
         self._trouble: MessageProxyError | None = None  # why there is no stream
-        self._flush = _FlushGroup()
-        self._sealed: set[_FlushGroup] = set()
         self._runner: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------ taking over
-
-    def encode(self, message: OutgoingMessage) -> tuple[bytes, int]:
-        """A copy of a message for `take`, and its size. Raises why it can't be produced. For any thread."""
-        return encode(message, self._config.max_message_bytes)
 
     def take(self, encoded: bytes, size: int, future: asyncio.Future[Receipt]) -> Pending:
         """Takes a message over, or has it wait for room; `future` gets its receipt. Raises ClosedError."""
@@ -128,14 +118,14 @@ class Producer:
 
     async def taken_over(self, m: Pending) -> None:
         """Waits until a message is taken over. Raises why it isn't."""
-        if m.place is _WAITING and not m.future.done():
-            m.admitted = asyncio.Event()
+        if m.place is _WAITING:
+            self._waiting[m] = admitted = asyncio.Event()
             try:
-                await m.admitted.wait()
+                await admitted.wait()
             except asyncio.CancelledError as cancelled:
                 cancelled.__cause__ = self.cancelled(m)
                 raise
-        if m.place is _WAITING:
+        if m.place is _DROPPED:
             m.future.result()
 
     def _admit(self) -> None:
@@ -144,42 +134,20 @@ class Producer:
             first = next(iter(self._waiting))
             if not self._room.take(first.size):
                 return
-            del self._waiting[first]
+            admitted = self._waiting.pop(first)
             self._enqueue(first)
+            if admitted is not None:
+                admitted.set()
 
     def _enqueue(self, m: Pending) -> None:
         m.place = _QUEUED
-        if m.admitted is not None:
-            m.admitted.set()
-        m.flush = self._flush
-        self._flush.unanswered += 1
+        if not self._queue:
+            self._wake.set()
+            if self._runner is None:
+                self._runner = asyncio.create_task(self._run(), name="messageproxy: producer")
         self._queue[m] = None
-        if self._runner is None:
-            self._runner = asyncio.create_task(self._run(), name="messageproxy: producer")
-        self._wake.set()
 
     # -------------------------------------------------------------- answering
-
-    def _fail(self, m: Pending, error: Exception) -> None:
-        """Fails m, unless its outcome was decided before."""
-        if not m.future.done():
-            self._told(m)
-            m.future.set_exception(error)
-
-    def _told(self, m: Pending) -> None:
-        """Notes that m's caller knows the outcome."""
-        group, m.flush = m.flush, None
-        if group is None:
-            return
-        group.unanswered -= 1
-        if group.unanswered == 0 and group.answered is not None:
-            self._sealed.discard(group)
-            group.answered.set()
-
-    def _off(self, m: Pending) -> None:
-        """Notes that nothing will come of m any more; its place is free."""
-        m.place = _OFF
-        self._room.give(m.size)
 
     def cancelled(self, m: Pending) -> BaseException | None:
         """Ends m's call because its caller was cancelled. The result is what is known of m beside that."""
@@ -213,29 +181,33 @@ class Producer:
         If it was never on the wire it is withdrawn, and the result is why there is no connection, if there is none.
         Otherwise its place stays taken until the server answers or the stream ends.
         """
-        if m.ended:
-            return None
-        m.ended = True
-        self._told(m)
         place = m.place
+        if place is _DROPPED:
+            return None
         if place is _WAITING:
             del self._waiting[m]
         elif place is _QUEUED:
             del self._queue[m]
-            self._off(m)
+            self._room.give(1, m.size)
         else:
             return UnknownOutcomeError(why)
+        m.place = _DROPPED
         self._admit()  # m may have been too large where the next ones fit
         return copied(self._trouble) if self._trouble else None
 
-    def _fail_queue(self, error: MessageProxyError | None) -> None:
+    def _fail_unsent(self, error: MessageProxyError | None) -> None:
         """Fails what was never on the wire, with `error`, or because the client is closed."""
-        queue, self._queue = self._queue, OrderedDict()
+        queue, self._queue = self._queue, {}
+        waiting, self._waiting = self._waiting, OrderedDict()
         for m in queue:
-            m.ended = True
-            self._off(m)
-        for m in queue:
-            self._fail(m, copied(error) if error else ClosedError())
+            self._room.give(1, m.size)
+        for m in (*queue, *waiting):
+            m.place = _DROPPED
+            if not m.future.done():
+                m.future.set_exception(copied(error) if error else ClosedError())
+        for admitted in waiting.values():
+            if admitted is not None:
+                admitted.set()
 
     # ----------------------------------------------------------------- streams
 
@@ -245,7 +217,7 @@ class Producer:
             reason = await self._run_stream()
             if self._closing.is_set():
                 return
-            self._note_trouble(reason)
+            self._config.logger.warning("can't produce; connecting again: %s", reason)
             await wait_until(self._closing, self._retry.next())
 
     async def _wait_for_work(self) -> bool:
@@ -258,37 +230,37 @@ class Producer:
         """Opens a stream and serves it until it ends; the result is why."""
         try:
             stream = await open_stream(self._target, self._config, "Produce", None, wire.ProduceResponse)
-        except StreamEndedError as e:
-            return e.reason
         except Exception as e:
             # Such as a target that gRPC can't parse. Waiting for a connection has no end but the caller's.
-            return _unexpected(e)
+            reason = e.reason if isinstance(e, StreamEndedError) else _unexpected(e)
+            self._note_trouble(reason)
+            return reason
         self._stream = s = _ProduceStream()
         self._trouble = None
         writer = asyncio.create_task(self._write(stream, s), name="messageproxy: producer's writer")
-        reason = None
+        end = None
         try:
-            reason = await self._receive(stream, s)
+            end = await self._receive(stream, s)
         finally:
             stream.cancel()
             writer.cancel()
-            self._detach(s, reason)
+            self._detach(s, end)
             await asyncio.wait({writer})
             await stream.close()
-        return reason
+        return end
 
     async def _write(self, stream: Stream[wire.ProduceResponse], s: _ProduceStream) -> None:
         """Sends what gathers in the queue until the stream ends or the producer is closed."""
         try:
             while not self._closing.is_set():
-                frame = self._fill_frame(s)
-                if frame:
-                    if not await stream.write(frame):
-                        return
-                else:
+                if not self._queue:
                     self._wake.clear()
                     # Whoever else is about to produce goes first, and shares the frame.
                     await self._wake.wait()
+                    continue
+                messages = self._fill_frame(s)
+                if messages and not await stream.write(messages):
+                    return
             await stream.half_close()
         except BaseException:
             stream.cancel()
@@ -296,23 +268,33 @@ class Producer:
 
     def _fill_frame(self, s: _ProduceStream) -> bytes:
         """Takes from the queue what has gathered, up to a frame's size, and puts it on the wire."""
-        parts = []
+        unanswered, sequence = s.unanswered, s.sequence
+        taken: list[Pending] = []
+        messages: list[bytes] = []
         size = 0
-        queue, unanswered = self._queue, s.unanswered
-        while queue and size < _FRAME_BYTES:
-            m, _ = queue.popitem(last=False)
+        for m in self._queue:
+            taken.append(m)
             if m.future.done():  # cancelled just now; its caller doesn't know yet
-                m.ended = True
-                self._told(m)
-                self._off(m)
+                m.place = _DROPPED
+                self._room.give(1, m.size)
                 continue
-            s.sequence = sequence = s.sequence + 1
-            unanswered[sequence] = m
             m.place = _ON_WIRE
-            part = frame_part(m.encoded, sequence)
-            parts.append(part)
-            size += len(part)
-        return b"".join(parts)
+            sequence += 1
+            unanswered[sequence] = m
+            encoded = m.encoded
+            messages.append(encoded)
+            size += len(encoded)
+            if size >= _FRAME_BYTES:
+                break
+        first, s.sequence = s.sequence + 1, sequence
+        if len(taken) == len(self._queue):
+            self._queue.clear()
+        else:
+            for m in taken:
+                del self._queue[m]
+        if len(messages) < len(taken):
+            self._admit()
+        return frame(messages, first)
 
     async def _receive(self, stream: Stream[wire.ProduceResponse], s: _ProduceStream) -> MessageProxyError:
         """Takes results until the stream ends; the result is why."""
@@ -324,30 +306,38 @@ class Producer:
                 return terminal or e.reason
             except Exception as e:
                 return terminal or _unexpected(e)
-            self._take_results(s, response)
+            results = response.results
+            for start in range(0, len(results), _ANSWERED_TOGETHER):
+                if start > 0:
+                    await asyncio.sleep(0)
+                self._take_results(s, results[start : start + _ANSWERED_TOGETHER])
             if response.HasField("terminal_error"):
                 terminal = error_from_wire(response.terminal_error)
 
-    def _take_results(self, s: _ProduceStream, response: wire.ProduceResponse) -> None:
+    def _take_results(self, s: _ProduceStream, results: Sequence[wire.ProduceResult]) -> None:
         unanswered = s.unanswered
-        for result in response.results:
+        messages = size = 0
+        for result in results:
             m = unanswered.pop(result.sequence, None)
             if m is None:
                 continue
-            s.progressed = True
-            self._off(m)
-            if m.future.done():
+            messages += 1
+            size += m.size
+            m.place = _OFF_WIRE
+            future = m.future
+            if future.done():
                 continue
-            self._told(m)
             if result.HasField("error"):
-                m.future.set_exception(error_from_wire(result.error))
+                future.set_exception(error_from_wire(result.error))
             else:
-                receipt = result.receipt
-                m.future.set_result(Receipt(receipt.message_id, receipt.partition, receipt.timestamp_ms))
-        self._admit()
+                future.set_result(receipt_from_wire(result.receipt))
+        if messages:
+            s.progressed = True
+            self._room.give(messages, size)
+            self._admit()
 
     def _detach(self, s: _ProduceStream, reason: MessageProxyError | None) -> None:
-        """Decides what becomes of the messages that a stream leaves unanswered.
+        """Decides what becomes of the messages that a stream leaves unanswered, and of those that were never sent.
 
         After SHUTTING_DOWN they were certainly not stored, and go out again, in order and before all others; otherwise
         nobody knows. Without a reason, the event loop is ending.
@@ -356,39 +346,40 @@ class Producer:
         if s.progressed:
             self._retry.reset()
         unanswered, s.unanswered = list(s.unanswered.values()), {}
-        if reason is not None and reason.code == Code.SHUTTING_DOWN and not self._closing.is_set():
-            for m in reversed(unanswered):
-                if not m.future.done():
-                    m.place = _QUEUED
-                    self._queue[m] = None
-                    self._queue.move_to_end(m, last=False)
+        not_stored = reason is not None and reason.code == Code.SHUTTING_DOWN and not self._closing.is_set()
+        again: list[Pending] = []
         for m in unanswered:
-            if m.place is _ON_WIRE:
-                self._off(m)
-                error = UnknownOutcomeError("the stream was lost before the server answered")
-                error.__cause__ = reason
-                self._fail(m, error)
+            if not_stored and not m.future.done():
+                m.place = _QUEUED
+                again.append(m)
+                continue
+            m.place = _OFF_WIRE
+            self._room.give(1, m.size)
+            _lose(m, "the stream was lost before the server answered", reason)
+        if again:
+            self._queue = dict.fromkeys((*again, *self._queue))
+        if reason is not None:
+            self._note_trouble(reason)
         self._admit()
 
     def _note_trouble(self, reason: MessageProxyError) -> None:
-        """Logs why there is no stream. What trying again won't help fails the queue, which was never on the wire."""
+        """Notes why there is no stream. What trying again won't help fails everything that was never on the wire."""
         self._trouble = reason
         if ends_for_good(reason):
-            self._fail_queue(reason)
-            self._admit()
-        self._config.logger.warning("can't produce; connecting again: %s", reason)
+            self._fail_unsent(reason)
+            if self.on_end_for_good is not None:
+                self.on_end_for_good(reason)
 
     # -------------------------------------------------------------- flush, close
 
     async def flush(self) -> None:
-        """Waits until everything that was taken over before is answered."""
-        if self._flush.unanswered > 0:
-            self._flush.answered = asyncio.Event()
-            self._sealed.add(self._flush)
-            self._flush = _FlushGroup()
-        for group in list(self._sealed):
-            if group.answered is not None:
-                await group.answered.wait()
+        """Waits until everything that was taken over before is answered. Raises ClosedError."""
+        if self._closing.is_set():
+            raise ClosedError
+        on_wire = self._stream.unanswered.values() if self._stream else ()
+        unanswered = [m.future for m in (*on_wire, *self._queue) if not m.future.done()]
+        if unanswered:
+            await asyncio.wait(unanswered)
 
     async def close(self) -> None:
         """Answers what is unanswered, now, and returns when the tasks have ended. May be called twice."""
@@ -407,17 +398,17 @@ class Producer:
     def _begin_close(self) -> None:
         self._closing.set()
         self._wake.set()
-        self._fail_queue(None)
-        waiting, self._waiting = self._waiting, OrderedDict()
-        for m in waiting:
-            m.ended = True
-            self._fail(m, ClosedError())
-            if m.admitted is not None:
-                m.admitted.set()
+        self._fail_unsent(None)
         for m in list(self._stream.unanswered.values()) if self._stream else ():
-            error = UnknownOutcomeError("the client was closed before the server answered")
-            error.__cause__ = ClosedError()
-            self._fail(m, error)
+            _lose(m, "the client was closed before the server answered", ClosedError())
+
+
+def _lose(m: Pending, why: str, cause: Exception | None) -> None:
+    """Fails m, which may be stored, unless its caller was answered before."""
+    if not m.future.done():
+        error = UnknownOutcomeError(why)
+        error.__cause__ = cause
+        m.future.set_exception(error)
 
 
 def _unexpected(error: Exception) -> MessageProxyError:

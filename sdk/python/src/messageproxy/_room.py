@@ -22,7 +22,7 @@ class Room:
             self._bytes += size
         return fits
 
-    def give(self, size: int) -> None:
-        """Gives a place back."""
-        self._messages -= 1
+    def give(self, messages: int, size: int) -> None:
+        """Gives places back, and the bytes of all of them."""
+        self._messages -= messages
         self._bytes -= size

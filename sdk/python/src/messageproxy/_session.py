@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from google.protobuf.duration_pb2 import Duration
 
 from messageproxy._errors import Code, MessageProxyError, error_from_wire
 from messageproxy._events import Event, EventKind
-from messageproxy._lanes import Delivery
-from messageproxy._message import TopicPartition, messages_from_wire
+from messageproxy._message import TopicPartition
 from messageproxy._options import StartPosition
 from messageproxy._stream import Stream, StreamEndedError
 from messageproxy.v1 import messageproxy_pb2 as wire
@@ -22,15 +20,20 @@ if TYPE_CHECKING:
 
 # The most ACKs in a frame. An id has at most 512 bytes.
 _FRAME_ACKS = 1000
+# How often the event loop goes round without an ACK before those that have gathered are sent. So often it takes
+# to hand messages that are there to their handlers.
+_TURNS_WITHOUT_ACK = 4
+_LONGEST_GATHERING = 0.005
 
 
 class Partition:
     """What a session knows of a partition that messages came from."""
 
-    __slots__ = ("gone", "session", "timer", "withdrawn")
+    __slots__ = ("gone", "name", "session", "timer", "withdrawn")
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, name: TopicPartition) -> None:
         self.session = session
+        self.name = name
         self.withdrawn = False  # no handler begins any more; ACKs still count
         self.gone = False  # ACKs don't count any more either; handlers are told to end
         self.timer: asyncio.TimerHandle | None = None  # ends the time left of a withdrawn partition
@@ -45,6 +48,7 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self.started = self._loop.time()
         self.ack_timeout = 0.0
+        self._max_unacked = 0
         self.progressed = False  # a message has come
         # Those to which new messages belong; and these with the withdrawn ones that have time left.
         self._partitions: dict[TopicPartition, Partition] = {}
@@ -56,11 +60,11 @@ class Session:
 
     # ------------------------------------------------------------------ sending
 
-    def ack(self, partition: Partition, message_id: str) -> None:
-        """Has the ACK of a message sent, if it still counts."""
-        if not partition.gone:
-            self._acks.append(message_id)
+    def ack(self, message_id: str) -> None:
+        """Has the ACK of a message sent."""
+        if not self._acks:
             self._wake.set()
+        self._acks.append(message_id)
 
     def leave(self) -> None:
         """Asks for no more messages."""
@@ -84,15 +88,17 @@ class Session:
     async def _send_acks(self) -> None:
         left = False
         while True:
+            await self._let_gather()
             acks, self._acks = self._acks, []
-            finished = self._finished
-            if self._leaving and not left:
+            leaving, finished = self._leaving, self._finished
+            for start in range(0, len(acks), _FRAME_ACKS):
+                request = wire.ConsumeRequest()
+                request.ack.message_ids.extend(acks[start : start + _FRAME_ACKS])
+                if not await self._stream.write(request):
+                    return
+            if leaving and not left:
                 left = True
                 if not await self._stream.write(wire.ConsumeRequest(leave=wire.LeaveRequest())):
-                    return
-            for start in range(0, len(acks), _FRAME_ACKS):
-                ack = wire.AckRequest(message_ids=islice(acks, start, start + _FRAME_ACKS))
-                if not await self._stream.write(wire.ConsumeRequest(ack=ack)):
                     return
             if finished:
                 await self._stream.half_close()
@@ -101,6 +107,18 @@ class Session:
                 self._wake.clear()
                 # Handlers that are about to return go first, and share the frame.
                 await self._wake.wait()
+
+    async def _let_gather(self) -> None:
+        """Waits while more ACKs come without a pause, since a frame costs more than all the ACKs that it may have; but
+        not long, and not for so many that the server would have to stop sending."""
+        gathered, enough = 0, min(self._max_unacked // 4, _FRAME_ACKS)
+        latest = self._loop.time() + _LONGEST_GATHERING
+        while gathered < len(self._acks) < enough:
+            gathered = len(self._acks)
+            for _ in range(_TURNS_WITHOUT_ACK):
+                if self._leaving or self._loop.time() >= latest:
+                    return
+                await asyncio.sleep(0)
 
     # ---------------------------------------------------------------- receiving
 
@@ -139,6 +157,7 @@ class Session:
 
     def _subscribed(self, subscribed: wire.Subscribed) -> None:
         self.ack_timeout = _seconds(subscribed.ack_timeout)
+        self._max_unacked = subscribed.max_unacked_messages
         self._consumer.event(
             Event(EventKind.CONNECTED, max_unacked=subscribed.max_unacked_messages, ack_timeout=self.ack_timeout)
         )
@@ -147,19 +166,19 @@ class Session:
         """Queues messages for their handlers. The server's limit of unacknowledged messages bounds how many."""
         consumer = self._consumer
         for part in batch.partitions:
-            if not part.messages:
+            messages = part.messages
+            if not messages:
                 continue
             self.progressed = True
             if consumer.stopped.is_set():
                 return  # they go to others when the stream ends
-            partition = self._partition(TopicPartition(part.topic, part.partition))
-            consumer.push([Delivery(partition, m, m.id) for m in messages_from_wire(part)])
+            consumer.push(self._partition(TopicPartition(part.topic, part.partition)), messages)
 
     def _partition(self, name: TopicPartition) -> Partition:
         """The partition, which is a new one if it was withdrawn before."""
         partition = self._partitions.get(name)
         if partition is None or partition.withdrawn:
-            partition = self._partitions[name] = Partition(self)
+            partition = self._partitions[name] = Partition(self, name)
             self._live.add(partition)
         return partition
 
@@ -176,7 +195,7 @@ class Session:
                 self._end_partition(partition)
             elif partition.timer is None:
                 partition.timer = self._loop.call_later(left, self._end_partition, partition)
-        self._consumer.lanes.purge(lambda delivery: delivery.partition.withdrawn)
+        self._consumer.lanes.purge(lambda batch: batch.partition.withdrawn)
         self._consumer.event(Event(EventKind.WITHDRAWN, partitions=names, time_left=left))
 
     def _end_partition(self, partition: Partition) -> None:
@@ -186,14 +205,14 @@ class Session:
         if partition.timer is not None:
             partition.timer.cancel()
         for runner in list(self._consumer.runners):
-            if runner.delivery is not None and runner.delivery.partition is partition:
+            if runner.partition is partition:
                 runner.tell_to_end()
 
     def end(self) -> None:
         """Drops what hasn't begun, and tells what has to end."""
         for partition in list(self._live):
             self._end_partition(partition)
-        self._consumer.lanes.purge(lambda delivery: delivery.partition.session is self)
+        self._consumer.lanes.purge(lambda batch: batch.partition.session is self)
 
 
 def subscribe_request(consumer: Consumer) -> wire.ConsumeRequest:

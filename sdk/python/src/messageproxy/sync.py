@@ -33,10 +33,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, overload
 import grpc
 
 import messageproxy
-from messageproxy._client import as_message
-from messageproxy._errors import ClosedError, InvalidTypeError, ProduceTimeoutError
+from messageproxy._errors import ClosedError, InvalidTypeError, MessageProxyError, ProduceTimeoutError, copied
 from messageproxy._events import Event
-from messageproxy._message import Message, OutgoingMessage, Receipt
+from messageproxy._message import Message, OutgoingMessage, Receipt, encode
 from messageproxy._options import Duration, StartPosition, consume_config, seconds
 from messageproxy._producer import Pending
 from messageproxy._room import Room
@@ -143,6 +142,7 @@ class Client:
             channel_options=channel_options,
         )
         self._room = _WaitingRoom(*max_outstanding)
+        self._client._producer.on_end_for_good = self._room.fail_waiting
         # Guards what follows.
         self._lock = threading.Lock()
         self._inbox: deque[_Submission] = deque()  # not empty: the loop is about to look
@@ -206,7 +206,8 @@ class Client:
         """Sends a message and waits until it is stored. See `messageproxy.Client.produce`; use `produce_async` where
         one thread has many messages."""
         deadline = None if timeout is None else time.monotonic() + seconds("timeout", timeout)
-        future = self._produce(as_message(message, topic, key, value, headers, partition, timestamp), deadline)
+        limit = self._client._producer.max_message_bytes
+        future = self._produce(*encode(message, topic, key, value, headers, partition, timestamp, limit), deadline)
         try:
             return future.result()
         except BaseException:
@@ -247,10 +248,10 @@ class Client:
         in the order of its calls. It raises what is wrong with the message and `ClosedError` itself; everything else
         is the future's.
         """
-        return self._produce(as_message(message, topic, key, value, headers, partition, timestamp), None)
+        limit = self._client._producer.max_message_bytes
+        return self._produce(*encode(message, topic, key, value, headers, partition, timestamp, limit), None)
 
-    def _produce(self, message: OutgoingMessage, deadline: float | None) -> ReceiptFuture:
-        encoded, size = self._client._producer.encode(message)
+    def _produce(self, encoded: bytes, size: int, deadline: float | None) -> ReceiptFuture:
         self._room.take(size, deadline)
         future = ReceiptFuture(self, size)
         with self._lock:
@@ -302,12 +303,9 @@ class Client:
 
     def flush(self, timeout: Duration | None = None) -> None:
         """Waits until every message that was taken over before the call is answered. Raises TimeoutError if `timeout`
-        (seconds or a timedelta; default: none) is over first."""
+        (seconds or a timedelta; default: none) is over first, and `ClosedError` if the client is closed."""
         limit = None if timeout is None else seconds("timeout", timeout)
-        try:
-            flushing = self._submit(self._client.flush)
-        except ClosedError:
-            return  # everything is answered
+        flushing = self._submit(self._client.flush)
         try:
             flushing.result(limit)
         except concurrent.futures.TimeoutError:
@@ -426,6 +424,8 @@ class Subscription:
             observer=observer,
         )  # here, so that the caller learns at once what is wrong
         client = self._client
+        if client._client._closed:
+            raise ClosedError
         stop = asyncio.Event()
 
         async def run() -> None:
@@ -487,34 +487,56 @@ class _WaitingRoom:
     def __init__(self, max_messages: int, max_bytes: int) -> None:
         self._changed = threading.Condition()  # guards what follows
         self._room = Room(max_messages, max_bytes)
-        self._line: deque[object] = deque()
+        self._line: deque[_Ticket] = deque()
         self._closed = False
 
     def take(self, size: int, deadline: float | None) -> None:
         with self._changed:
-            ticket = object()
+            ticket = _Ticket()
             self._line.append(ticket)
             try:
-                while not self._closed and not (self._line[0] is ticket and self._room.take(size)):
+                while not self._may_go(ticket, size):
                     left = None if deadline is None else deadline - time.monotonic()
                     if left is not None and left <= 0:
                         raise ProduceTimeoutError
                     self._changed.wait(left)
-                if self._closed:
-                    raise ClosedError
             finally:
                 self._line.remove(ticket)
                 self._changed.notify_all()  # the next one may fit
 
+    def _may_go(self, ticket: _Ticket, size: int) -> bool:
+        """Takes a place if there is one and it is the ticket's turn. Raises why there never will be one."""
+        if self._closed:
+            raise ClosedError
+        if ticket.error is not None:
+            raise ticket.error
+        return self._line[0] is ticket and self._room.take(size)
+
     def give(self, size: int) -> None:
         with self._changed:
-            self._room.give(size)
+            self._room.give(1, size)
+            self._changed.notify_all()
+
+    def fail_waiting(self, error: MessageProxyError) -> None:
+        """Has everybody who waits end with an error; those who come later wait as ever."""
+        with self._changed:
+            for ticket in self._line:
+                ticket.error = copied(error)
             self._changed.notify_all()
 
     def close(self) -> None:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+
+class _Ticket:
+    """The place of a thread in the line of those who wait."""
+
+    __slots__ = ("error",)
+
+    def __init__(self) -> None:
+        self.error: MessageProxyError | None = None
 
 
 async def _handle(
