@@ -4,13 +4,14 @@ import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import { connect as connectSocket, isIP, type LookupFunction, type Socket, type TcpNetConnectOpts } from "node:net";
 import { connect as connectTLS } from "node:tls";
 
-import { type Client as RpcClient, createClient } from "@connectrpc/connect";
+import { EmptySchema } from "@bufbuild/protobuf/wkt";
 import { createGrpcTransport, type GrpcTransportOptions, Http2SessionManager } from "@connectrpc/connect-node";
 
 import { MessageProxy } from "./gen/messageproxy/v1/messageproxy_pb.js";
 import type { ClientConfig } from "./options.js";
 import type { Target } from "./target.js";
 import { after } from "./sync.js";
+import type { Raw } from "./wire.js";
 
 /** How long connecting may take, TLS and the server's first word included. */
 const connectMilliseconds = 20_000;
@@ -25,10 +26,20 @@ const sessionMemory = 4096;
 
 /** A connection of its own for one stream, which connects when that is opened. */
 export interface Connection {
-  readonly rpc: RpcClient<typeof MessageProxy>;
+  /** Opens a Produce stream. It takes requests, and returns the responses. */
+  produce(requests: AsyncIterable<Raw>): Promise<AsyncIterable<Raw>>;
+  /** Opens a Consume stream. It takes requests, and returns the responses. */
+  consume(requests: AsyncIterable<Raw>): Promise<AsyncIterable<Raw>>;
   /** Ends the connection, and its stream if that is still open. */
   close(): void;
 }
+
+/** The RPCs, with requests and responses that the library leaves as they are. */
+const raw = { input: EmptySchema, output: EmptySchema };
+const methods = {
+  produce: { ...MessageProxy.method.produce, ...raw },
+  consume: { ...MessageProxy.method.consume, ...raw },
+};
 
 /** Prepares a connection. */
 export function prepareConnection(target: Target, config: ClientConfig): Connection {
@@ -45,8 +56,13 @@ export function prepareConnection(target: Target, config: ClientConfig): Connect
     sessionManager: new PatientSessions(sessions),
     acceptCompression: [],
   });
+  const open = async (method: keyof typeof methods, requests: AsyncIterable<Raw>) => {
+    const response = await transport.stream(methods[method], undefined, undefined, undefined, requests);
+    return response.message;
+  };
   return {
-    rpc: createClient(MessageProxy, transport),
+    produce: (requests) => open("produce", requests),
+    consume: (requests) => open("consume", requests),
     close: () => {
       sessions.abort();
     },

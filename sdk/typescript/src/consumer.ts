@@ -3,7 +3,7 @@ import type { Connection } from "./connection.js";
 import type { ConsumeConfig, Handler } from "./consume-options.js";
 import { abortReason, ClosedError, endsForGood, errorText, HandlersRunningError } from "./errors.js";
 import type { ConsumeEvent } from "./events.js";
-import { Handling, type HandlerSetting } from "./handling.js";
+import { Handling, type HandlerSetting, type Verdict } from "./handling.js";
 import { Lanes, type Task } from "./lanes.js";
 import type { ClientConfig } from "./options.js";
 import { Session, type SessionOwner, type Subscribing } from "./session.js";
@@ -202,7 +202,13 @@ export class Consumer implements SessionOwner {
   async #runHandlers(): Promise<void> {
     for (let next = this.#lanes.pop(); next !== undefined; next = this.#lanes.pop()) {
       const { lane, task } = next;
-      const verdict = await new Handling(this.#setting, task).run();
+      const handling = new Handling(this.#setting, task);
+      let verdict: Verdict;
+      try {
+        verdict = handling.returned(await handling.begin());
+      } catch (error) {
+        verdict = await handling.failed(error);
+      }
       if (verdict.kind === "handled") {
         task.partition.session.ack(task);
       } else if (verdict.kind === "failed") {

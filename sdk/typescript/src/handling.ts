@@ -39,6 +39,8 @@ export class Handling {
   readonly #setting: HandlerSetting;
   readonly #task: Task;
   readonly #context: Context;
+  /** When the first attempt began, by performance.now(). */
+  #began = 0;
 
   constructor(setting: HandlerSetting, task: Task) {
     this.#setting = setting;
@@ -46,30 +48,42 @@ export class Handling {
     this.#context = new Context(task.partition.gone, setting.cancelled);
   }
 
-  /** Calls the handler until it succeeds or the attempts run out. Never rejects. */
-  async run(): Promise<Verdict> {
-    const { handler, config } = this.#setting;
-    const began = performance.now();
-    let retry: Backoff | undefined;
-    for (let attempt = 1; ; attempt++) {
+  /** Calls the handler for the first time. What comes of that belongs to one of the two methods below. */
+  begin(): unknown {
+    this.#began = performance.now();
+    return this.#call();
+  }
+
+  /** Says what becomes of the message when the handler has returned, with a result. */
+  returned(result: unknown): Verdict {
+    return this.#finish(result === notHandled ? dropped : handled);
+  }
+
+  /** Calls the handler again, which has failed, until it succeeds or the attempts run out. Never rejects. */
+  async failed(error: unknown): Promise<Verdict> {
+    const { count, minBackoff, maxBackoff } = this.#setting.config.attempts;
+    const retry = new Backoff(minBackoff, maxBackoff);
+    let lastError = error;
+    for (let attempt = 1; !this.#context.ended; attempt++) {
+      this.#logFailure("a handler failed", lastError, { attempt });
+      const wait = retry.next();
+      if (attempt === count || !this.#mayRetry(performance.now() - this.#began + wait)) {
+        return this.#finish(await this.#failedForGood(attempt, lastError));
+      }
+      if (!(await this.#sleep(wait))) {
+        break;
+      }
       try {
-        const result = await handler(this.#task.message, this.#context);
-        return this.#finish(result === notHandled ? dropped : handled);
-      } catch (error) {
-        if (this.#context.ended) {
-          return this.#finish(dropped);
-        }
-        this.#logFailure("a handler failed", error, { attempt });
-        retry ??= new Backoff(config.attempts.minBackoff, config.attempts.maxBackoff);
-        const wait = retry.next();
-        if (attempt === config.attempts.count || !this.#mayRetry(performance.now() - began + wait)) {
-          return this.#finish(await this.#failedForGood(attempt, error));
-        }
-        if (!(await this.#sleep(wait))) {
-          return this.#finish(dropped);
-        }
+        return this.returned(await this.#call());
+      } catch (nextError) {
+        lastError = nextError;
       }
     }
+    return this.#finish(dropped);
+  }
+
+  #call(): unknown {
+    return this.#setting.handler(this.#task.message, this.#context);
   }
 
   #finish(verdict: Verdict): Verdict {

@@ -1,5 +1,6 @@
-import type { Encoded, Receipt } from "./message.js";
 import type { FlushGroup } from "./flush.js";
+import type { Receipt } from "./message.js";
+import type { Encoded } from "./produce-wire.js";
 
 /**
  * A message that was given to produce. It waits for room, then it is in the queue, then on the wire, and then answered;

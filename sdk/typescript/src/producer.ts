@@ -1,26 +1,19 @@
-import { create } from "@bufbuild/protobuf";
-
 import { Backoff } from "./backoff.js";
 import type { Connection } from "./connection.js";
-import { ClosedError, Code, endsForGood, type MessageProxyError, unknownOutcome } from "./errors.js";
+import { ClosedError, Code, endsForGood, MessageProxyError, unknownOutcome } from "./errors.js";
 import { FlushGroups } from "./flush.js";
-import {
-  type ProduceRequest,
-  ProduceRequestSchema,
-  type ProduceResult,
-} from "./gen/messageproxy/v1/messageproxy_pb.js";
-import { encode, type OutgoingMessage, type Receipt } from "./message.js";
+import type { OutgoingMessage, Receipt } from "./message.js";
 import { checkSignal, type ClientConfig } from "./options.js";
 import type { Pending } from "./pending.js";
+import { encode, produceAnswer, produceRequest, type Result } from "./produce-wire.js";
 import { Room } from "./room.js";
-import { errorFromWire, streamEnded, streamError } from "./status.js";
+import { streamEnded, streamError } from "./status.js";
 import { after, Ending, onAbort, sleep, Wake } from "./sync.js";
 import { Watches } from "./watches.js";
+import type { Raw } from "./wire.js";
 
 /** About how much goes into one frame. */
 const maxFrameBytes = 256 * 1024;
-/** What a message costs on the wire beside its own bytes, roughly. */
-const perMessageBytes = 32;
 /** How long closing waits for the server to end a stream that has nothing left to say, in milliseconds. */
 const closeMilliseconds = 1000;
 
@@ -68,14 +61,11 @@ export class Producer {
 
   produce(message: OutgoingMessage, signal: AbortSignal | undefined): Promise<Receipt> {
     return new Promise((resolve, reject) => {
-      checkSignal(signal);
-      const { wire, size } = encode(message, this.#config.maxMessageBytes);
+      this.#check(signal);
+      const { body, size } = encode(message, this.#config.maxMessageBytes);
       signal?.throwIfAborted();
-      if (this.#closing.ended) {
-        throw new ClosedError();
-      }
       const m: Pending = {
-        wire,
+        body,
         size,
         signal,
         resolve,
@@ -94,10 +84,7 @@ export class Producer {
   /** Waits until everything that was produced before is answered. */
   flush(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
-      checkSignal(signal);
-      if (this.#closing.ended) {
-        throw new ClosedError();
-      }
+      this.#check(signal);
       signal?.throwIfAborted();
       const done = new Ending();
       const giveUp = this.#flushes.seal(() => {
@@ -130,6 +117,14 @@ export class Producer {
     clearTimeout(timer);
   }
 
+  /** Refuses a call of a closed client, and one whose signal is none. */
+  #check(signal: AbortSignal | undefined): void {
+    if (this.#closing.ended) {
+      throw new ClosedError();
+    }
+    checkSignal(signal);
+  }
+
   /** Queues m, which has got its place. */
   #admit(m: Pending): void {
     m.admitted = true;
@@ -138,17 +133,24 @@ export class Producer {
     this.#wake.set();
   }
 
-  #answer(m: Pending, outcome: { receipt: Receipt } | { reason: unknown }): void {
-    if (m.answered) {
-      return;
+  #succeed(m: Pending, receipt: Receipt): void {
+    if (!m.answered) {
+      m.resolve(receipt);
+      this.#answered(m);
     }
+  }
+
+  #fail(m: Pending, reason: unknown): void {
+    if (!m.answered) {
+      m.reject(reason);
+      this.#answered(m);
+    }
+  }
+
+  /** Notes that the caller of m knows the outcome. */
+  #answered(m: Pending): void {
     m.answered = true;
     this.#watches.delete(m);
-    if ("receipt" in outcome) {
-      m.resolve(outcome.receipt);
-    } else {
-      m.reject(outcome.reason);
-    }
     this.#flushes.leave(m.group);
     if (m.off && m.admitted) {
       this.#room.leave(m);
@@ -170,7 +172,7 @@ export class Producer {
   #abandon(m: Pending): void {
     const reason: unknown = m.signal?.reason;
     if (m.onWire) {
-      this.#answer(m, { reason: unknownOutcome("the call was aborted before the server answered", reason) });
+      this.#fail(m, unknownOutcome("the call was aborted before the server answered", reason));
     } else {
       this.#drop(m, reason);
     }
@@ -184,7 +186,7 @@ export class Producer {
     } else {
       this.#room.withdraw(m);
     }
-    this.#answer(m, { reason });
+    this.#fail(m, reason);
   }
 
   /** Answers everything that was never put on the wire with an error. */
@@ -199,7 +201,7 @@ export class Producer {
   #failUnanswered(): void {
     const reason = unknownOutcome("the client was closed before the server answered", new ClosedError());
     for (const m of this.#stream?.unanswered.values() ?? []) {
-      this.#answer(m, { reason });
+      this.#fail(m, reason);
     }
   }
 
@@ -220,9 +222,6 @@ export class Producer {
         return;
       }
       this.#config.logger.warn("can't produce; connecting again", { error: reason });
-      if (endsForGood(reason)) {
-        this.#failUnsent(reason);
-      }
       await sleep(this.#retry.next(), this.#closing);
     }
   }
@@ -250,11 +249,10 @@ export class Producer {
   async #receive(stream: ProduceStream): Promise<MessageProxyError> {
     let terminal: MessageProxyError | undefined;
     try {
-      for await (const response of stream.connection.rpc.produce(this.#frames(stream))) {
-        this.#takeResults(stream, response.results);
-        if (response.terminalError !== undefined) {
-          terminal = errorFromWire(response.terminalError);
-        }
+      for await (const response of await stream.connection.produce(this.#frames(stream))) {
+        const { results, terminalError } = produceAnswer(response);
+        this.#takeResults(stream, results);
+        terminal = terminalError ?? terminal;
       }
       return terminal ?? streamEnded();
     } catch (error) {
@@ -266,7 +264,7 @@ export class Producer {
    * Is what goes to the server. A frame is asked for when the one before it is written, as far as the flow control of
    * the stream lets it; what gathers meanwhile makes up the next one.
    */
-  async *#frames(stream: ProduceStream): AsyncGenerator<ProduceRequest, void, undefined> {
+  async *#frames(stream: ProduceStream): AsyncGenerator<Raw, void, undefined> {
     stream.open = true;
     while (!stream.ended && !this.#closing.ended) {
       const frame = this.#fillFrame(stream);
@@ -279,61 +277,58 @@ export class Producer {
   }
 
   /** Takes from the queue what has gathered, up to a frame's size, and puts it on the wire. */
-  #fillFrame(stream: ProduceStream): ProduceRequest | undefined {
+  #fillFrame(stream: ProduceStream): Raw | undefined {
     if (this.#queue.size === 0) {
       return undefined;
     }
-    const frame = create(ProduceRequestSchema);
+    const firstSequence = stream.sequence + 1;
+    const frame: Pending[] = [];
     let bytes = 0;
     for (const m of this.#queue) {
       this.#queue.delete(m);
-      stream.sequence++;
-      m.wire.sequence = BigInt(stream.sequence);
       m.onWire = true;
+      stream.sequence++;
       stream.unanswered.set(stream.sequence, m);
-      frame.messages.push(m.wire);
-      bytes += m.size + perMessageBytes;
+      frame.push(m);
+      bytes += m.body.length;
       if (bytes >= maxFrameBytes) {
         break;
       }
     }
-    return frame;
+    return produceRequest(frame, firstSequence);
   }
 
-  #takeResults(stream: ProduceStream, results: readonly ProduceResult[]): void {
+  #takeResults(stream: ProduceStream, results: readonly Result[]): void {
     for (const { sequence, outcome } of results) {
-      const m = stream.unanswered.get(Number(sequence));
+      const m = stream.unanswered.get(sequence);
       if (m === undefined) {
         continue;
       }
-      stream.unanswered.delete(Number(sequence));
+      stream.unanswered.delete(sequence);
       stream.progressed = true;
       this.#off(m);
-      switch (outcome.case) {
-        case "receipt": {
-          const { messageId, partition, timestampMs } = outcome.value;
-          this.#answer(m, { receipt: { messageId, partition, timestamp: new Date(Number(timestampMs)) } });
-          break;
-        }
-        case "error":
-          this.#answer(m, { reason: errorFromWire(outcome.value) });
-          break;
-        default:
-          this.#answer(m, {
-            reason: unknownOutcome("the server's answer is of a kind that this version doesn't know"),
-          });
+      if (outcome === undefined) {
+        this.#fail(m, unknownOutcome("the server's answer is of a kind that this version doesn't know"));
+      } else if (outcome instanceof MessageProxyError) {
+        this.#fail(m, outcome);
+      } else {
+        this.#succeed(m, outcome);
       }
     }
   }
 
   /**
    * Decides what becomes of the messages that a stream leaves unanswered. After SHUTTING_DOWN they were certainly not
-   * stored, and go out again, in order and before all others; otherwise nobody knows.
+   * stored, and go out again, in order and before all others; otherwise nobody knows. If the stream has ended for good,
+   * what was never sent fails too, at the same moment: what a caller who hears of it produces then is tried again.
    */
   #detach(stream: ProduceStream, reason: MessageProxyError): void {
     this.#stream = undefined;
     if (stream.progressed) {
       this.#retry.reset();
+    }
+    if (endsForGood(reason) && !this.#closing.ended) {
+      this.#failUnsent(reason);
     }
     const notStored = reason.code === Code.ShuttingDown && !this.#closing.ended;
     const again: Pending[] = [];
@@ -343,7 +338,7 @@ export class Producer {
         again.push(m);
       } else {
         this.#off(m);
-        this.#answer(m, { reason: unknownOutcome("the stream was lost before the server answered", reason) });
+        this.#fail(m, unknownOutcome("the stream was lost before the server answered", reason));
       }
     }
     if (again.length > 0) {

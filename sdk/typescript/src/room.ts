@@ -18,9 +18,10 @@ export class Room {
 
   /** Gives a message its place, as soon as there is one. */
   enter(m: Pending): void {
-    this.#waiting.add(m);
-    if (this.#waiting.size === 1) {
-      this.#admitThoseThatFit();
+    if (this.#waiting.size === 0 && this.#fits(m.size)) {
+      this.#take(m);
+    } else {
+      this.#waiting.add(m);
     }
   }
 
@@ -50,10 +51,14 @@ export class Room {
         return;
       }
       this.#waiting.delete(m);
-      this.#messages++;
-      this.#bytes += m.size;
-      this.#admit(m);
+      this.#take(m);
     }
+  }
+
+  #take(m: Pending): void {
+    this.#messages++;
+    this.#bytes += m.size;
+    this.#admit(m);
   }
 
   #fits(size: number): boolean {

@@ -1,24 +1,23 @@
-import { create } from "@bufbuild/protobuf";
 import { type Duration, durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
 
 import type { Connection } from "./connection.js";
 import { abortReason, MessageProxyError } from "./errors.js";
 import type { ConsumeEvent } from "./events.js";
 import {
-  type ConsumeRequest,
-  ConsumeRequestSchema,
   type ConsumeResponse,
-  type PartitionMessages,
+  ConsumeResponseSchema,
   StartPosition,
   type Subscribed,
   type TopicPartition as WireTopicPartition,
   type Withdrawn,
 } from "./gen/messageproxy/v1/messageproxy_pb.js";
 import type { ConsumeConfig } from "./consume-options.js";
+import { ackRequest, batchField, consumeRequest, type Delivered, readBatch } from "./consume-wire.js";
 import type { Task } from "./lanes.js";
-import { decode, type TopicPartition } from "./message.js";
+import type { TopicPartition } from "./message.js";
 import { errorFromWire, streamEnded, streamError } from "./status.js";
 import { after, Ending, Wake } from "./sync.js";
+import { decoded, type Raw } from "./wire.js";
 
 /** About the most bytes of IDs that go into one frame. */
 const maxAckFrameBytes = 32 * 1024;
@@ -142,16 +141,16 @@ export class Session {
   }
 
   /** Is what goes to the server: subscribe, and then ACKs as they gather, until the stream ends or is finished. */
-  async *#requests(): AsyncGenerator<ConsumeRequest, void, undefined> {
+  async *#requests(): AsyncGenerator<Raw, void, undefined> {
     this.#opened = performance.now();
     yield subscribeRequest(this.#subscribing);
     let left = false;
     while (!this.ended.ended) {
       if (this.#leaving && !left) {
         left = true;
-        yield create(ConsumeRequestSchema, { request: { case: "leave", value: {} } });
+        yield consumeRequest({ request: { case: "leave", value: {} } });
       } else if (this.#acks.length > 0) {
-        yield create(ConsumeRequestSchema, { request: { case: "ack", value: { messageIds: this.#takeAcks() } } });
+        yield ackRequest(this.#takeAcks());
       } else if (this.#finished) {
         return;
       } else {
@@ -175,8 +174,14 @@ export class Session {
   async #receive(): Promise<MessageProxyError> {
     let terminal: MessageProxyError | undefined;
     try {
-      for await (const response of this.#connection.rpc.consume(this.#requests())) {
-        terminal = this.#take(response) ?? terminal;
+      for await (const { $unknown: fields = [] } of await this.#connection.consume(this.#requests())) {
+        for (const field of fields) {
+          if (field.no === batchField) {
+            this.#deliver(readBatch(field.data));
+          } else {
+            terminal = this.#take(decoded(ConsumeResponseSchema, field)) ?? terminal;
+          }
+        }
       }
       return terminal ?? streamEnded();
     } catch (error) {
@@ -184,12 +189,11 @@ export class Session {
     }
   }
 
-  /** Takes what the server says. Returns its terminal error. What this version doesn't know is ignored. */
+  /**
+   * Takes what the server says beside messages. Returns its terminal error. What this version doesn't know is ignored.
+   */
   #take({ response }: ConsumeResponse): MessageProxyError | undefined {
     switch (response.case) {
-      case "batch":
-        this.#deliver(response.value.partitions);
-        break;
       case "subscribed":
         this.#subscribed(response.value);
         break;
@@ -224,12 +228,12 @@ export class Session {
   }
 
   /** Queues messages. How many there are at once is bounded by the server's limit of unacknowledged messages. */
-  #deliver(batches: readonly PartitionMessages[]): void {
+  #deliver(batches: readonly Delivered[]): void {
     const tasks: Task[] = [];
     for (const { topic, partition: number, messages } of batches) {
       const partition = this.#partition(topic, number);
       for (const message of messages) {
-        tasks.push({ partition, message: decode(topic, number, message), id: message.id });
+        tasks.push({ partition, message, id: message.id });
       }
     }
     this.#progressed ||= tasks.length > 0;
@@ -289,8 +293,8 @@ export class Session {
   }
 }
 
-function subscribeRequest({ subscription, topics, clientName, config }: Subscribing): ConsumeRequest {
-  return create(ConsumeRequestSchema, {
+function subscribeRequest({ subscription, topics, clientName, config }: Subscribing): Raw {
+  return consumeRequest({
     request: {
       case: "subscribe",
       value: {

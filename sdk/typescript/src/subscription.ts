@@ -69,6 +69,9 @@ export class Subscription {
    * `Internal`; any other code counts by its `retryable`.
    */
   async consume(handler: Handler, options: ConsumeOptions = {}): Promise<void> {
+    if (this.#client.closed.ended) {
+      throw new ClosedError();
+    }
     const config = consumeConfig(options);
     if (typeof handler !== "function") {
       throw invalidArgument("the handler is no function");

@@ -86,7 +86,10 @@ export async function sleep(ms: number, ...endings: Ending[]): Promise<boolean> 
   return over;
 }
 
-/** Wakes one waiter. What is set while nobody waits wakes the next one at once. */
+/**
+ * Wakes one waiter, when all that runs now has had its say: then it finds everything that has gathered. What is set
+ * while nobody waits wakes the next one at once.
+ */
 export class Wake {
   #set = false;
   #waiter: (() => void) | undefined;
@@ -98,7 +101,7 @@ export class Wake {
       return;
     }
     this.#waiter = undefined;
-    waiter();
+    process.nextTick(waiter);
   }
 
   wait(): Promise<void> {

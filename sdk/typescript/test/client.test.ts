@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 
 import { Code as StatusCode, ConnectError } from "@connectrpc/connect";
 import { Client, type ClientOptions, Code, codeName, MessageProxyError } from "@messageproxy/client";
 
 import { ErrorCode } from "../src/gen/messageproxy/v1/messageproxy_pb.js";
+import { selfSigned } from "./certificate.js";
 import { statusOf, TestServer } from "./server.js";
 
 const value = new TextEncoder().encode("a cup");
@@ -75,8 +75,7 @@ describe("a client", () => {
   });
 
   it("speaks TLS, with the caller's roots", async () => {
-    const file = (name: string) => readFile(new URL(`../../test/testdata/${name}`, import.meta.url), "utf8");
-    const [cert, key] = await Promise.all([file("localhost.crt"), file("localhost.key")]);
+    const { cert, key } = selfSigned("localhost");
     await using server = await TestServer.start({ cert, key });
     await using client = new Client(`localhost:${String(server.port)}`, { tls: { ca: cert } });
     const receipt = client.produce({ topic: "orders", value });

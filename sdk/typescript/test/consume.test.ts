@@ -483,6 +483,41 @@ describe("handlers that fail", () => {
     await assert.rejects(consuming.ended, HandlerError);
   });
 
+  it("have the whole ACK timeout, however long the process has run", async (t) => {
+    const now = performance.now.bind(performance);
+    t.mock.method(performance, "now", () => now() + 1e9);
+    await using server = await TestServer.start();
+    await using client = new Client(server.target);
+    using consuming = new Consuming(client, { attempts: noWait });
+    const stream = await server.consumeStreams.next();
+    await stream.subscribed();
+    stream.deliver("orders", 0, named("1"));
+    (await consuming.calls.next()).fail(new Error("first"));
+    const second = await Promise.race([consuming.calls.next(), consuming.ended]);
+    assert.ok(second);
+    second.succeed();
+    assert.deepEqual(await stream.acks(1), ["1"]);
+  });
+
+  it("count for nothing when their stream was lost, after the last attempt too", async () => {
+    await using server = await TestServer.start();
+    await using client = new Client(server.target, { reconnectBackoff: fast });
+    using consuming = new Consuming(client, { attempts: { count: 1 } });
+    const first = await server.consumeStreams.next();
+    await first.subscribed();
+    first.deliver("orders", 0, named("1"));
+    const lost = await consuming.calls.next();
+    server.cut();
+    await aborted(lost.signal);
+    lost.fail(new Error("too late"));
+    const second = await Promise.race([server.consumeStreams.next(), consuming.ended]);
+    assert.ok(second);
+    await second.subscribed();
+    second.deliver("orders", 0, named("1"));
+    (await consuming.calls.next()).succeed();
+    assert.deepEqual(await second.acks(1), ["1"]);
+  });
+
   it("that throw at once, or never wait, fail and succeed alike", async () => {
     await using server = await TestServer.start();
     await using client = new Client(server.target);

@@ -229,20 +229,42 @@ describe("produce", () => {
     await Promise.all(receipts);
   });
 
-  it("fails what was never sent when the stream ends for good, and tries again later", async () => {
+  for (const maxOutstanding of [{ messages: 1 }, { bytes: 1 }]) {
+    const [limit] = Object.keys(maxOutstanding);
+    it(`fails who waits for room in ${String(limit)} when the stream ends for good, and tries again`, async () => {
+      await using server = await TestServer.start();
+      await using client = new Client(server.target, { reconnectBackoff: fast, maxOutstanding });
+      const failed = Promise.all([
+        assert.rejects(client.produce(order("a")), withCode(Code.UnknownOutcome)),
+        assert.rejects(client.produce(order("b")), withCode(Code.PermissionDenied)),
+        assert.rejects(client.produce(order("c")), withCode(Code.PermissionDenied)),
+      ]);
+      const first = await server.produceStreams.next();
+      await first.messages(1);
+      first.terminate(ErrorCode.PERMISSION_DENIED);
+      await failed;
+      const later = client.produce(order("d"));
+      const second = await server.produceStreams.next();
+      const messages = await second.messages(1);
+      assert.equal(text(messages[0]?.value), "d");
+      second.receipts(messages);
+      await later;
+    });
+  }
+
+  it("tries again what is produced by who hears that a stream has ended for good", async () => {
     await using server = await TestServer.start();
-    await using client = new Client(server.target, { reconnectBackoff: fast, maxOutstanding: { messages: 1 } });
-    const [sent, unsent, waiting] = ["a", "b", "c"].map((value) => client.produce(order(value)));
+    await using client = new Client(server.target, { reconnectBackoff: fast });
+    const sent = client.produce(order("a"));
+    const again = sent.catch((error: unknown) => {
+      assert.ok(withCode(Code.UnknownOutcome)(error));
+      return client.produce(order("again"));
+    });
     const first = await server.produceStreams.next();
     await first.messages(1);
     first.terminate(ErrorCode.PERMISSION_DENIED);
-    await assert.rejects(sent ?? Promise.resolve(), withCode(Code.UnknownOutcome));
-    await Promise.all(
-      [unsent, waiting].map((receipt) => assert.rejects(receipt ?? Promise.resolve(), withCode(Code.PermissionDenied))),
-    );
-    const later = client.produce(order("later"));
-    void (await server.produceStreams.next()).serve();
-    await later;
+    void server.produceStreams.next().then((stream) => stream.serve());
+    assert.match((await again).messageId, /^id-/);
   });
 
   it("withdraws what is aborted before it was sent, and rejects with the signal's reason", async () => {
@@ -358,12 +380,28 @@ describe("close", () => {
     stream.end();
     await closed;
     await client.close();
-    await assert.rejects(client.produce(order("late")), ClosedError);
-    await assert.rejects(client.flush(), ClosedError);
+  });
+
+  it("has every later call fail, whatever is wrong with that besides", async () => {
+    const client = new Client("127.0.0.1:1");
+    const subscription = client.subscription("s", ["t"]);
+    const loop = subscription.messages();
+    await client.close();
+    for (const signal of [undefined, AbortSignal.abort()]) {
+      await assert.rejects(client.produce(order("late"), { signal }), ClosedError);
+      await assert.rejects(client.flush({ signal }), ClosedError);
+      await assert.rejects(
+        subscription.consume(() => undefined, { signal }),
+        ClosedError,
+      );
+      await assert.rejects(subscription.messages({ signal }).next(), ClosedError);
+    }
+    await assert.rejects(client.produce({ topic: "" }), ClosedError);
     await assert.rejects(
-      client.subscription("s", ["t"]).consume(() => undefined),
+      subscription.consume(() => undefined, { maxHandlers: -1 }),
       ClosedError,
     );
+    await assert.rejects(loop.next(), ClosedError);
   });
 
   it("ends a client that can't connect", async () => {
