@@ -46,6 +46,25 @@ func (c *Consume) EventWithin(within time.Duration, kind string) protocol.Event 
 	return e
 }
 
+// AwaitEvents waits until so many events of a kind have come, whatever others have.
+func (c *Consume) AwaitEvents(kind string, n int) {
+	t, state := c.session.t, &c.session.process.state
+	t.Helper()
+	state.Wait(t,
+		func() string {
+			return fmt.Sprintf("the event %q, %d times; those so far were %s", kind, n, kinds(c.events))
+		},
+		func() bool {
+			found := 0
+			for _, e := range c.events {
+				if e.Kind == kind {
+					found++
+				}
+			}
+			return found >= n
+		})
+}
+
 func kinds(events []protocol.Event) string {
 	all := make([]string, len(events))
 	for i, e := range events {

@@ -422,5 +422,6 @@ func callsOnAClosedClient(h *suite.Harness) {
 	c.Close().OK()
 	c.Produce(msg("v")).Failed(protocol.KindClosed, 0)
 	c.Consume("billing", topics, nil).Failed(protocol.KindClosed, 0)
+	c.Flush().Failed(protocol.KindClosed, 0)
 	require.Empty(h, s.Connections())
 }

@@ -118,6 +118,7 @@ func realKill(h *suite.Harness) {
 	p := h.StartProxy()
 	c := h.Open(p.Addr(), protocol.ClientOptions{ReconnectBackoff: &[2]int64{10, 200}})
 	consuming := c.ConsumeAuto("billing", topics, nil)
+	consuming.AwaitEvents("connected", 1)
 	for round := range 2 {
 		var calls []*driver.Call
 		var all, stored []string
@@ -133,6 +134,9 @@ func realKill(h *suite.Harness) {
 		p.Kill()
 		produce(50)
 		p.Start()
+		// The client has noticed by then, however busy the machine is.
+		consuming.AwaitEvents("disconnected", round+1)
+		consuming.AwaitEvents("connected", round+2)
 		produce(50)
 		for i, call := range calls {
 			if call.SucceededWithin(time.Minute) {

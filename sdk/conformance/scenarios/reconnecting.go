@@ -3,6 +3,7 @@ package scenarios
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -30,6 +31,7 @@ func reconnecting() []suite.Scenario {
 		{Name: "codes after which consume connects again", Shows: []string{"R5", "S13"}, Run: consumeTriesAgain},
 		{Name: "codes that count by their retryable", Shows: []string{"R6"}, Run: consumeByRetryable},
 		{Name: "codes that end a produce stream for good", Shows: []string{"R4", "P11", "P13"}, Run: produceEndsForGood},
+		{Name: "calls that wait for room when a stream ends for good", Shows: []string{"P10", "P13"}, Run: waitingEndsForGood},
 		{Name: "codes after which produce goes on with another stream", Shows: []string{"R5", "P11"}, Run: produceTriesAgain},
 		{Name: "codes of produce streams that count by their retryable", Shows: []string{"R6", "P13"}, Run: produceByRetryable},
 		{Name: "why a stream ended", Shows: []string{"R7"}, Run: whyAStreamEnded},
@@ -390,6 +392,38 @@ func endProduce(h *suite.Harness, e *messageproxyv1.Error, forGood bool) {
 func produceEndsForGood(h *suite.Harness) {
 	for _, code := range forGood {
 		endProduce(h, script.Err(code, "for good", true), true)
+	}
+}
+
+func waitingEndsForGood(h *suite.Harness) {
+	for _, room := range [][2]int64{{2, 1 << 20}, {100, 100}} {
+		s := h.Server(script.Options{})
+		o := fast()
+		o.MaxOutstanding = &room
+		c := h.Open(s.Addr(), o)
+		large := strings.Repeat("v", 40) // two have room, by number or by bytes
+		calls := produceAll(c, "1"+large, "2"+large, "3"+large, "4"+large, "5"+large)
+		stream := s.AwaitProduce()
+		stream.Await(2)
+		h.Quiet()
+		require.Len(h, stream.Messages(), 2)
+		stream.Terminate(script.Err(topicNotFound, "for good", true))
+		for i, call := range calls {
+			e := call.Error()
+			want := topicNotFound
+			if i < 2 {
+				want = unknownOutcome
+			}
+			assert.EqualValues(h, want, e.Code, "message %d: %s", i+1, e.Message)
+		}
+		h.Quiet()
+		streams, _ := s.Streams()
+		assert.Equal(h, 1, streams, "nothing is tried")
+		later := c.Produce(msg("later"))
+		stream = s.AwaitProduce()
+		assert.Equal(h, []string{"later"}, values(stream.Await(1)))
+		stream.Answer(1)
+		later.Receipt()
 	}
 }
 
