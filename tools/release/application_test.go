@@ -16,7 +16,7 @@ import (
 
 const (
 	repository  = "github.com/messageproxy/messageproxy"
-	testVersion = "v0.0.1-releasetest"
+	testVersion = "v0.0.1-rc.99999"
 )
 
 // TestApplicationsCanUseARelease releases the repository as it is on disk to a
@@ -30,6 +30,15 @@ func TestApplicationsCanUseARelease(t *testing.T) {
 	t.Run("go.sum of every module is complete", func(t *testing.T) {
 		for _, module := range published.modules {
 			goCommand(t, filepath.Join(published.checkout, module), env, "list", "-mod=readonly", "-deps", "-test", "./...")
+		}
+	})
+	t.Run("the packages of other languages have the version", func(t *testing.T) {
+		for _, place := range places {
+			content, err := os.ReadFile(filepath.Join(published.checkout, filepath.FromSlash(place.file)))
+			require.NoError(t, err)
+			version, err := place.version(testVersion)
+			require.NoError(t, err)
+			assert.Contains(t, string(content), version, place.file)
 		}
 	})
 	t.Run("the server can be installed", func(t *testing.T) {

@@ -17,9 +17,13 @@ import (
 )
 
 // rewrite makes every module in the checkout at root require its siblings at
-// version, without replace lines, and returns the modules in order. The checkout
-// must hold what is committed and nothing else.
+// version, without replace lines, and returns the modules in order. The packages of
+// other languages get the version too. The checkout must hold what is committed and
+// nothing else.
 func rewrite(root, version string) ([]moduleInfo, error) {
+	if err := versionPackages(root, version); err != nil {
+		return nil, err
+	}
 	modules, err := loadModules(root)
 	if err != nil {
 		return nil, err
