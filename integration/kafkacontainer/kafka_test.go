@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
@@ -111,6 +112,18 @@ func TestPauseStopAndKillKeepDataAndAddress(t *testing.T) {
 	topics, err := kadm.NewClient(client).ListTopics(t.Context(), "survivors")
 	require.NoError(t, err)
 	assert.Len(t, topics["survivors"].Partitions, 3, "the option's setting holds")
+}
+
+func TestKafkaOnTheNetworkOfTheMachine(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("Docker has a network of its own here")
+	}
+	t.Parallel()
+	own, err := kafkacontainer.Start(t.Context(), kafkacontainer.Options{HostNetwork: true})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, own.Terminate(context.Background())) })
+	produce(t, newClient(t, own.Brokers()), "neighbours", "hello")
+	assert.Equal(t, []string{"hello"}, consume(t, own.Brokers(), "neighbours", 1))
 }
 
 func TestKafkaThatWasThereBefore(t *testing.T) {

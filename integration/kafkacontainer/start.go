@@ -68,6 +68,9 @@ func startOn(ctx context.Context, docker *testcontainers.DockerClient, image kaf
 	if err != nil {
 		return nil, err
 	}
+	if opts.HostNetwork && host != loopback {
+		return nil, fmt.Errorf("kafka can't listen on this machine's loopback: Docker is at %s", host)
+	}
 	for attempt := 1; ; attempt++ {
 		port, err := freePort()
 		if err != nil {
@@ -133,7 +136,7 @@ func freePort() (int, error) {
 
 func isPortTaken(err error) bool {
 	return strings.Contains(err.Error(), "port is already allocated") ||
-		strings.Contains(err.Error(), "address already in use")
+		strings.Contains(strings.ToLower(err.Error()), "address already in use")
 }
 
 func run(ctx context.Context, image kafkaimage.Image, address string, opts Options) (*testcontainers.DockerContainer, error) {
@@ -141,32 +144,51 @@ func run(ctx context.Context, image kafkaimage.Image, address string, opts Optio
 	if err != nil {
 		return nil, err
 	}
-	binding := network.PortBinding{HostPort: port} // on every address
-	if host == loopback {
-		binding.HostIP = netip.MustParseAddr(loopback)
-	}
-	return testcontainers.Run(ctx, image.Name,
+	customizers := []testcontainers.ContainerCustomizer{
 		testcontainers.WithLogger(log.NewNoopLogger()),
-		testcontainers.WithExposedPorts(kafkaPort),
-		testcontainers.WithHostConfigModifier(func(config *container.HostConfig) {
-			config.PortBindings = network.PortMap{network.MustParsePort(kafkaPort): {binding}}
-		}),
 		testcontainers.WithLabels(map[string]string{ownerLabel: strconv.Itoa(os.Getpid())}),
 		testcontainers.WithEnv(environment(address, opts)),
-	)
+	}
+	if opts.HostNetwork {
+		customizers = append(customizers, testcontainers.WithHostConfigModifier(func(config *container.HostConfig) {
+			config.NetworkMode = network.NetworkHost
+		}))
+	} else {
+		binding := network.PortBinding{HostPort: port} // on every address
+		if host == loopback {
+			binding.HostIP = netip.MustParseAddr(loopback)
+		}
+		customizers = append(customizers, testcontainers.WithExposedPorts(kafkaPort),
+			testcontainers.WithHostConfigModifier(func(config *container.HostConfig) {
+				config.PortBindings = network.PortMap{network.MustParsePort(kafkaPort): {binding}}
+			}))
+	}
+	return testcontainers.Run(ctx, image.Name, customizers...)
+}
+
+// listenersOf says where in its network Kafka listens, and its controller.
+func listenersOf(address string, opts Options) (broker, controller string) {
+	if !opts.HostNetwork {
+		return ":9092", "localhost:9093"
+	}
+	// The ports of others are there too: another one that is as likely to be free.
+	host, port, _ := net.SplitHostPort(address) // run has done that
+	number, _ := strconv.Atoi(port)
+	return address, net.JoinHostPort(host, strconv.Itoa(number-(lastPort-firstPort+1)))
 }
 
 // environment turns options into the variables that the image reads.
 func environment(address string, opts Options) map[string]string {
+	broker, controller := listenersOf(address, opts)
 	all := map[string]string{
 		"node.id":                        "1",
 		"process.roles":                  "broker,controller",
 		"log.dirs":                       "/tmp/kafka-data",
-		"listeners":                      "PLAINTEXT://:9092,CONTROLLER://localhost:9093",
+		"listeners":                      "PLAINTEXT://" + broker + ",CONTROLLER://" + controller,
 		"advertised.listeners":           "PLAINTEXT://" + address,
 		"listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
 		"controller.listener.names":      "CONTROLLER",
-		"controller.quorum.voters":       "1@localhost:9093",
+		"controller.quorum.voters":       "1@" + controller,
 
 		// One broker, and few files to open at start.
 		"offsets.topic.replication.factor":         "1",

@@ -19,8 +19,9 @@ import (
 
 func main() {
 	peakSpeed := flag.Bool("peak-speed", false, "run Kafka as fast as it can, as in production")
+	hostNetwork := flag.Bool("host-network", false, "have Kafka listen on this machine's loopback itself, without Docker's relay (Docker on this machine's own Linux)")
 	flag.Parse()
-	if err := run(kafkacontainer.Options{PeakSpeed: *peakSpeed}); err != nil {
+	if err := run(kafkacontainer.Options{PeakSpeed: *peakSpeed, HostNetwork: *hostNetwork}); err != nil {
 		fmt.Fprintln(os.Stderr, "kafka:", err)
 		os.Exit(1)
 	}
