@@ -23,6 +23,7 @@ type Means string
 // The means.
 const (
 	ByDirect Means = "direct"
+	ByBare   Means = "bare" // to the bare server and back
 	ByStubs  Means = "stubs"
 	BySDK    Means = "sdk"
 )
@@ -62,7 +63,7 @@ func Latency(ctx context.Context, spec LatencySpec) (LatencyResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, spec.Timeout)
 	defer cancel()
 	means := map[Means]func(context.Context, LatencySpec, *schedule) error{
-		ByDirect: latencyDirect, ByStubs: latencyStubs, BySDK: latencySDK,
+		ByDirect: latencyDirect, ByBare: latencyBare, ByStubs: latencyStubs, BySDK: latencySDK,
 	}[spec.Means]
 	if means == nil {
 		return LatencyResult{}, fmt.Errorf("there are no means %q", spec.Means)
@@ -102,9 +103,10 @@ func newSchedule(spec LatencySpec) *schedule {
 }
 
 // note takes in a message that has come.
-func (s *schedule) note(value []byte) {
+func (s *schedule) note(value []byte) { s.noteIndex(int64(binary.BigEndian.Uint64(value))) }
+
+func (s *schedule) noteIndex(index int64) {
 	now := time.Now()
-	index := int64(binary.BigEndian.Uint64(value))
 	if index == primer {
 		select {
 		case s.primed <- struct{}{}:
@@ -132,7 +134,7 @@ func (s *schedule) send(ctx context.Context, sendAll func(ctx context.Context, v
 	s.start = time.Now()
 	var due [][]byte
 	for next := 0; next < len(s.took); {
-		time.Sleep(time.Duration(next)*s.interval - time.Since(s.start))
+		sleepUntil(s.start.Add(time.Duration(next) * s.interval))
 		for elapsed := time.Since(s.start); next < len(s.took) && time.Duration(next)*s.interval <= elapsed; next++ {
 			due = append(due, s.text.indexed(int64(next)))
 		}
@@ -222,11 +224,6 @@ func latencyDirect(ctx context.Context, spec LatencySpec, s *schedule) error {
 }
 
 func latencyStubs(ctx context.Context, spec LatencySpec, s *schedule) error {
-	producing, err := connect(spec.Target)
-	if err != nil {
-		return err
-	}
-	defer producing.Close() //nolint:errcheck // everything has come
 	consuming, err := connect(spec.Target)
 	if err != nil {
 		return err
@@ -238,18 +235,38 @@ func latencyStubs(ctx context.Context, spec LatencySpec, s *schedule) error {
 	if err != nil {
 		return err
 	}
-	produce, err := messageproxyv1.NewMessageProxyClient(producing).Produce(ctx)
+	return produceOnStream(ctx, spec, s, func(produce produceStream) error {
+		work := errgroup.Group{}
+		work.Go(func() error { return receiveAndACK(consume, s) })
+		work.Go(func() error { return receiveResults(produce, func(uint64) {}) })
+		return work.Wait()
+	})
+}
+
+// latencyBare takes a receipt for the message: to the server and back it has gone as often
+// as one that a consumer gets from the proxy.
+func latencyBare(ctx context.Context, spec LatencySpec, s *schedule) error {
+	return produceOnStream(ctx, spec, s, func(produce produceStream) error {
+		return receiveResults(produce, func(sequence uint64) { s.noteIndex(primer + int64(sequence-1)) })
+	})
+}
+
+// produceOnStream sends the messages, numbered from 1, on a stream with a connection of its
+// own, while receive runs.
+func produceOnStream(ctx context.Context, spec LatencySpec, s *schedule, receive func(produceStream) error) error {
+	conn, err := connect(spec.Target)
 	if err != nil {
 		return err
 	}
-	receive := func(context.Context) error {
-		work := errgroup.Group{}
-		work.Go(func() error { return receiveAndACK(consume, s) })
-		work.Go(func() error { return receiveResults(produce) })
-		return work.Wait()
+	defer conn.Close() //nolint:errcheck // everything has come
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	produce, err := messageproxyv1.NewMessageProxyClient(conn).Produce(ctx)
+	if err != nil {
+		return err
 	}
 	sequence := uint64(0)
-	return together(ctx, receive, func(ctx context.Context) error {
+	return together(ctx, func(context.Context) error { return receive(produce) }, func(ctx context.Context) error {
 		defer cancel()
 		return s.send(ctx, func(_ context.Context, values [][]byte) error {
 			request := &messageproxyv1.ProduceRequest{}
@@ -287,7 +304,7 @@ func receiveAndACK(stream consumeStream, s *schedule) error {
 	}
 }
 
-func receiveResults(stream produceStream) error {
+func receiveResults(stream produceStream, stored func(sequence uint64)) error {
 	for {
 		response, err := stream.Recv()
 		if err != nil {
@@ -297,6 +314,7 @@ func receiveResults(stream produceStream) error {
 			if result.GetReceipt() == nil {
 				return fmt.Errorf("a message was not stored: %v", result.GetError())
 			}
+			stored(result.GetSequence())
 		}
 	}
 }

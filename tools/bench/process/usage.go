@@ -27,15 +27,24 @@ type Usage struct {
 // ReadUsage returns what a process uses, from Linux's /proc. Elsewhere, and when the
 // process has ended, it is an error.
 func ReadUsage(pid int) (Usage, error) {
-	stat, err1 := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	cpu, err1 := CPUTime(pid)
 	status, err2 := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err := errors.Join(err1, err2); err != nil {
 		return Usage{}, err
 	}
-	cpu, err1 := cpuTime(stat)
 	resident, err2 := statusBytes(status, "VmRSS")
 	peak, err3 := statusBytes(status, "VmHWM")
-	return Usage{CPU: cpu, Resident: resident, Peak: peak}, errors.Join(err1, err2, err3)
+	return Usage{CPU: cpu, Resident: resident, Peak: peak}, errors.Join(err2, err3)
+}
+
+// CPUTime is the processor time that a process has used so far. Unlike its memory it can be
+// read until the end of the process has been waited for.
+func CPUTime(pid int) (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	return cpuTime(stat)
 }
 
 // cpuTime reads the fields utime and stime of /proc/PID/stat: see proc(5).

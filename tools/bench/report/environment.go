@@ -22,6 +22,8 @@ type Environment struct {
 	Go     string `json:"go"`
 	// Libraries have their versions.
 	Libraries map[string]string `json:"libraries"`
+	// Runtimes are those of the other languages that were measured.
+	Runtimes map[string]string `json:"runtimes,omitempty"`
 	// Kafka is the kind of Kafka.
 	Kafka string `json:"kafka"`
 }
@@ -39,7 +41,7 @@ func New(ctx context.Context, root, kafka string, rounds int, scale float64) *Re
 			CPU: cpuModel(), Cores: runtime.NumCPU(), Memory: memoryTotal(),
 			System: runtime.GOOS + "/" + runtime.GOARCH,
 			Commit: commit(ctx, root), Go: runtime.Version(),
-			Libraries: versions(), Kafka: kafka,
+			Libraries: versions(), Runtimes: map[string]string{}, Kafka: kafka,
 		},
 		Rounds: rounds, Scale: scale, Started: time.Now(),
 	}

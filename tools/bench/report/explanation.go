@@ -7,7 +7,9 @@ Clients, servers and Kafka share the machine's cores, each in a process of its o
 a fresh client and a fresh server. What is compared takes turns, round by round, each round beginning with
 another variant; a figure is the median of the rounds. *Spread* is the distance from the smallest to the
 largest as a part of the median: differences below it are noise. Ratios are made of the two figures of the
-same round, and the median is taken of them. The first sixth of the messages is warm-up.
+same round, and the median is taken of them. The first sixth of the messages is warm-up. *Other combinations* have a
+third of the messages. Kafka's container is on the machine's own network: the relay of Docker, which passes on
+every byte otherwise, takes as much processor time as half of a Kafka.
 
 **Throughput.** Values are text that compresses to about half; messages have no keys.
 
@@ -30,6 +32,10 @@ its partition's order and every ACK is committed in the end. Otherwise the bench
 
 **Latency** counts from when a message was due by the schedule, not from when it was sent, until a consumer has
 it: what holds up the sender counts too. Producer and consumer are in one process; 8 partitions, 100 B.
+
+**The SDKs of other languages** run in a process of their own too, each against stubs of the same language in the
+same round; the program of each language is [here](../tools/bench/LOAD.md) in words. The callers, or the handler,
+are the same for both. A third of the messages is warm-up, as these languages compile what runs often. Memory is the most in each quarter of a run with six times as many messages.
 
 **Memory** is the server's resident memory when it has settled, less that with one stream, divided by the other
 streams, 100 of them on a connection: what they have in the connections is part of it, and so is the garbage of

@@ -29,6 +29,7 @@ What the figures mean, and how to measure, is [at the end](#what-is-measured).
 	r.writeMemory(w)
 	r.writeSlow(w)
 	r.writeRebalance(w)
+	r.writeSDKs(w)
 	r.writeProfiles(w)
 	fmt.Fprint(w, changes, explanation)
 }
@@ -41,6 +42,9 @@ func (r *Report) writeEnvironment(w io.Writer) {
 	t.add("Go", e.Go)
 	for _, library := range slices.Sorted(maps.Keys(e.Libraries)) {
 		t.add(library, e.Libraries[library])
+	}
+	for _, language := range slices.Sorted(maps.Keys(e.Runtimes)) {
+		t.add(languageNames[language], e.Runtimes[language])
 	}
 	t.add("Kafka", kafkas[e.Kafka])
 	t.add("rounds", thousands(float64(r.Rounds)))

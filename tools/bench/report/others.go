@@ -87,8 +87,16 @@ type Latency struct {
 	P99  map[string]stats.Summary `json:"p99_ms"`
 	P999 map[string]stats.Summary `json:"p999_ms"`
 	Max  map[string]stats.Summary `json:"max_ms"`
+	// Added is what the p50 has more than the direct one, in milliseconds, by what moved the
+	// messages.
+	Added map[string]stats.Summary `json:"p50_added_ms"`
+	// AddedFloor is what a direct client and a bare stream that run at the same time take
+	// together, less what the direct client takes alone: what is added by a message's way to
+	// a server and back, on this machine with its cores shared.
+	AddedFloor stats.Summary `json:"p50_added_floor_ms"`
 
 	p50, p99, p999, max samples
+	beside              []float64 // the p50 of both, one a round
 }
 
 // Add adds a measurement.
@@ -99,9 +107,20 @@ func (l *Latency) Add(name string, result load.LatencyResult) {
 	l.max.add(name, result.Max)
 }
 
+// AddBeside adds a measurement of a direct client and a bare stream that ran at the same
+// time.
+func (l *Latency) AddBeside(direct, bare load.LatencyResult) {
+	l.beside = append(l.beside, direct.P50+bare.P50)
+}
+
 // Finish is called when all measurements are added.
 func (l *Latency) Finish() {
 	l.P50, l.P99, l.P999, l.Max = l.p50.summarize(), l.p99.summarize(), l.p999.summarize(), l.max.summarize()
+	more := func(all stats.Summary) stats.Summary {
+		return pairwise(all, l.P50[Direct], func(all, direct float64) float64 { return all - direct })
+	}
+	l.Added = map[string]stats.Summary{Stubs: more(l.P50[Stubs]), SDK: more(l.P50[SDK])}
+	l.AddedFloor = more(stats.Summarize(l.beside))
 }
 
 func (r *Report) writeLatency(w io.Writer) {
@@ -118,8 +137,25 @@ func (r *Report) writeLatency(w io.Writer) {
 		}
 	}
 	t.write(w)
+	fmt.Fprint(w, addedText)
+	t = table{head: []string{"", Stubs, "spread", SDK, "spread", "floor", "spread"}}
+	for _, l := range r.Latency {
+		row := []string{thousands(float64(l.Rate)) + " messages/s"}
+		for _, added := range []stats.Summary{l.Added[Stubs], l.Added[SDK], l.AddedFloor} {
+			row = append(row, hundredths(added), percent(added.Spread))
+		}
+		t.add(row...)
+	}
+	t.write(w)
 	fmt.Fprintln(w)
 }
+
+const addedText = `
+What that adds to the p50 of the direct client, in milliseconds. The floor is what a direct client and a bare stream
+that run at the same time take together, less the direct client alone: the proxy's messages go to a server and back
+too, while all share the cores.
+
+`
 
 func hundredths(s stats.Summary) string { return fmt.Sprintf("%.2f", s.Median) }
 

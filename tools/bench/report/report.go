@@ -51,6 +51,7 @@ type Report struct {
 	Memory          []Memory     `json:"memory,omitempty"`
 	Slow            []Slow       `json:"slow,omitempty"`
 	Rebalance       []Rebalance  `json:"rebalance,omitempty"`
+	SDKs            []SDKCost    `json:"sdks,omitempty"`
 	Profiles        []Profile    `json:"profiles,omitempty"`
 }
 

@@ -95,6 +95,7 @@ func fullReport() *Report {
 		latency.Add(Direct, load.LatencyResult{P50: 1, P99: 2, P999: 3, Max: 4})
 		latency.Add(Stubs, load.LatencyResult{P50: 1.25, P99: 4, P999: 5, Max: 6})
 		latency.Add(SDK, load.LatencyResult{P50: 1.5, P99: 5, P999: 6, Max: 7})
+		latency.AddBeside(load.LatencyResult{P50: 1.1}, load.LatencyResult{P50: 0.1})
 		latency.Finish()
 		r.Latency = append(r.Latency, latency)
 	}
@@ -118,6 +119,14 @@ func fullReport() *Report {
 	rebalance.Add(load.Move{What: "one more joins", Seconds: 2, Moved: 3, Least: 2})
 	rebalance.Finish()
 	r.Rebalance = append(r.Rebalance, rebalance)
+	r.Environment.Runtimes = map[string]string{"python": "Python 3"}
+	for _, path := range []string{Produce, Consume} {
+		cost := SDKCost{Language: "python", Path: path, ValueBytes: 100}
+		cost.Add(result(900, 1), result(1000, 1))
+		cost.Add(result(350, 1), result(500, 1))
+		cost.Finish([]int64{10 << 20, 15 << 20, 20 << 20, 19 << 20, 20 << 20, 20 << 20, 24 << 20, 20 << 20})
+		r.SDKs = append(r.SDKs, cost)
+	}
 	r.Finish()
 	r.Took = time.Minute
 	return r
@@ -149,6 +158,11 @@ func TestEveryTargetIsCompared(t *testing.T) {
 		"produce 100 B with 64 clients, of that with 8 (64 partitions)":          {0.9, true},
 		"consume 100 B with 64 clients, of that with 8 (64 partitions)":          {0.9, true},
 		"messages fetched for each delivered or still to deliver, slow consumer": {1.2, false},
+
+		"Python, produce 100 B through the SDK, of its stubs":                                      {0.8, true},
+		"Python, consume 100 B through the SDK, of its stubs":                                      {0.8, true},
+		"Python, produce 100 B through the SDK, memory in the last quarter, of that in the second": {1.2, true},
+		"Python, consume 100 B through the SDK, memory in the last quarter, of that in the second": {1.2, true},
 	}
 	for about, outcome := range want {
 		assert.InDelta(t, outcome.got, got[about].got, 1e-9, about)
@@ -182,10 +196,14 @@ func TestJSONHasEverything(t *testing.T) {
 	assert.InDelta(t, 160_000, read.Throughput[0].Variant(Stubs).Rate.Median, 0)
 	assert.InDelta(t, 2, read.Throughput[0].Variant(Stubs).CPU[Server].Samples[0], 1e-9)
 	assert.InDelta(t, 5, read.Latency[1].P999[Stubs].Median, 0)
+	assert.InDelta(t, 0.5, read.Latency[0].Added[SDK].Median, 1e-9)
+	assert.InDelta(t, 0.2, read.Latency[0].AddedFloor.Median, 1e-9)
 	assert.InDelta(t, 10<<10, read.Memory[1].PerStream[Bare].Median, 0)
 	assert.EqualValues(t, 120, read.Slow[0].Fetched)
 	assert.Equal(t, Moves{What: "one more joins", Seconds: stats.Summarize([]float64{2}), Moved: stats.Summarize([]float64{3}), Least: 2}, read.Rebalance[0].Moves[1])
 	assert.Equal(t, "A processor", read.Environment.CPU)
+	assert.Equal(t, []float64{0.9, 0.7}, read.SDKs[0].OfStubs.Samples, "round by round")
+	assert.Equal(t, [4]int64{15 << 20, 20 << 20, 20 << 20, 24 << 20}, read.SDKs[0].Memory)
 }
 
 func TestTablesAreAlignedAndHaveEverything(t *testing.T) {
@@ -210,6 +228,7 @@ func TestTablesAreAlignedAndHaveEverything(t *testing.T) {
 		"### Produce 1 KiB, 8 partitions, 1 client", "160,000", "limit", "200,000",
 		"20,000 messages/s, proxy, stubs", "101 idle streams, consume", "1.200", "1.400", "one more joins",
 		"| consume 1 KiB, 1 partition, 64 clients |", "123,456", "measured once", "## The floor",
+		"| Python, consume 100 B |", "Python 3", "15 MiB", "24 MiB",
 	} {
 		assert.Contains(t, page, part)
 	}

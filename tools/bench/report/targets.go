@@ -48,7 +48,7 @@ func (r *Report) targets() []Target {
 		add(r.manyClients(path, 0.85))
 	}
 	add(r.refetched(1.1))
-	return all
+	return append(all, r.sdkTargets(0.8, 1.2)...)
 }
 
 // find returns a comparison with 8 partitions and one client, unless it says
@@ -126,7 +126,7 @@ func (r *Report) addedLatency(rate int, want float64) (Target, bool) {
 	if l == nil {
 		return Target{}, false
 	}
-	added := pairwise(l.P50[Stubs], l.P50[Direct], func(proxy, direct float64) float64 { return proxy - direct })
+	added := l.Added[Stubs]
 	return Target{
 		About: fmt.Sprintf("p50 added end to end at %s messages/s", thousands(float64(rate))),
 		Want:  want, AtMost: true, Unit: "ms", Got: added.Median, Spread: added.Spread,

@@ -46,6 +46,8 @@ type Options struct {
 	OtherRounds int
 	// Only has names of sections to measure; without any, all are.
 	Only []string
+	// Languages are those whose SDKs are measured.
+	Languages []string
 	// Profiles is the folder that profiles of the proxy are written to; if it is empty
 	// they aren't kept.
 	Profiles string
@@ -78,6 +80,7 @@ var sections = []section{
 	{"memory", (*Bench).measureMemory},
 	{"slow", (*Bench).measureSlow},
 	{"rebalance", (*Bench).measureRebalance},
+	{"sdks", (*Bench).measureSDKs},
 	{"profiles", (*Bench).measureProfiles},
 }
 

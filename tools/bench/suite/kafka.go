@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -76,7 +77,11 @@ func startContainer(ctx context.Context, root, binaries string) (*process.Server
 	if err := build(ctx, filepath.Join(root, "integration"), program, "./kafkacontainer/cmd"); err != nil {
 		return nil, err
 	}
-	return process.StartServer(ctx, exec.CommandContext(ctx, program, "-peak-speed"), role.Address)
+	arguments := []string{"-peak-speed"}
+	if runtime.GOOS == "linux" { // elsewhere Docker has a network of its own
+		arguments = append(arguments, "-host-network")
+	}
+	return process.StartServer(ctx, exec.CommandContext(ctx, program, arguments...), role.Address)
 }
 
 // findProcess returns the process of a Kafka of this run. One in a container is

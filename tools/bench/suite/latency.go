@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/messageproxy/messageproxy/tools/bench/load"
 	"github.com/messageproxy/messageproxy/tools/bench/process"
 	"github.com/messageproxy/messageproxy/tools/bench/report"
@@ -15,6 +17,8 @@ const (
 	latencyWarmup  = 3  // seconds
 	latencySeconds = 10 // that are measured
 	latencyBytes   = 100
+
+	latencyPartitions = 8
 )
 
 var latencyRates = []int{1000, 20_000}
@@ -31,17 +35,23 @@ var latencyMeans = []struct {
 
 func (b *Bench) measureLatency(ctx context.Context, r *report.Report) error {
 	for _, rate := range latencyRates {
-		latency := report.Latency{Rate: rate, ValueBytes: latencyBytes, Partitions: 8}
+		latency := report.Latency{Rate: rate, ValueBytes: latencyBytes, Partitions: latencyPartitions}
 		for round := range b.options.Rounds {
 			for turn := range latencyMeans {
 				m := latencyMeans[(round+turn)%len(latencyMeans)]
-				result, err := b.latency(ctx, rate, m.means)
+				result, err := b.latency(ctx, b.latencySpec(rate, m.means))
 				if err != nil {
 					return fmt.Errorf("%d messages/s, %s: %w", rate, m.name, err)
 				}
 				latency.Add(m.name, result)
 				b.progress("latency at %d messages/s %-16s round %d of %d: p50 %.2f ms, p99 %.2f ms", rate, m.name, round+1, b.options.Rounds, result.P50, result.P99)
 			}
+			direct, bare, err := b.beside(ctx, rate)
+			if err != nil {
+				return fmt.Errorf("%d messages/s, direct beside a bare stream: %w", rate, err)
+			}
+			latency.AddBeside(direct, bare)
+			b.progress("latency at %d messages/s beside each other  round %d of %d: p50 %.2f and %.2f ms", rate, round+1, b.options.Rounds, direct.P50, bare.P50)
 		}
 		latency.Finish()
 		r.Latency = append(r.Latency, latency)
@@ -49,26 +59,56 @@ func (b *Bench) measureLatency(ctx context.Context, r *report.Report) error {
 	return nil
 }
 
-func (b *Bench) latency(ctx context.Context, rate int, means load.Means) (load.LatencyResult, error) {
+// latency measures one way on a topic and a server of its own.
+func (b *Bench) latency(ctx context.Context, spec load.LatencySpec) (load.LatencyResult, error) {
+	if spec.Means == load.ByBare {
+		server, err := startBare(ctx, latencyBytes)
+		return latencyOn(ctx, spec, server, err)
+	}
+	if err := b.kafka.createTopic(ctx, spec.Topic, latencyPartitions); err != nil {
+		return load.LatencyResult{}, err
+	}
+	var result load.LatencyResult
+	var err error
+	if spec.Means == load.ByDirect {
+		result, err = role.Latency(ctx, spec)
+	} else {
+		var server *process.Server
+		server, err = b.startProxy(ctx)
+		result, err = latencyOn(ctx, spec, server, err)
+	}
+	return result, errors.Join(err, b.kafka.deleteTopic(ctx, spec.Topic))
+}
+
+func (b *Bench) latencySpec(rate int, means load.Means) load.LatencySpec {
 	seconds := latencySeconds * b.part()
-	spec := load.LatencySpec{
+	return load.LatencySpec{
 		Means: means, Kafka: b.kafka.brokers, Topic: b.newName(), Subscription: b.newName(), ValueBytes: latencyBytes,
 		Rate: rate, Warmup: latencyWarmup * rate, Messages: max(int(seconds*float64(rate)), 100), Timeout: loadTimeout,
 	}
-	if err := b.kafka.createTopic(ctx, spec.Topic, 8); err != nil {
+}
+
+// latencyOn measures with a server that was just started, unless that failed.
+func latencyOn(ctx context.Context, spec load.LatencySpec, server *process.Server, err error) (load.LatencyResult, error) {
+	if err != nil {
 		return load.LatencyResult{}, err
 	}
-	var server *process.Server
-	if means != load.ByDirect {
-		var err error
-		if server, err = b.startProxy(ctx); err != nil {
-			return load.LatencyResult{}, err
-		}
-		spec.Target = server.Address
-	}
+	spec.Target = server.Address
 	result, err := role.Latency(ctx, spec)
-	if server != nil {
-		err = errors.Join(err, server.Check(), server.Stop())
-	}
-	return result, errors.Join(err, b.kafka.deleteTopic(ctx, spec.Topic))
+	return result, errors.Join(err, server.Check(), server.Stop())
+}
+
+// beside measures a direct client and a bare stream at the same time.
+func (b *Bench) beside(ctx context.Context, rate int) (direct, bare load.LatencyResult, err error) {
+	directSpec, bareSpec := b.latencySpec(rate, load.ByDirect), b.latencySpec(rate, load.ByBare)
+	work, ctx := errgroup.WithContext(ctx)
+	work.Go(func() (err error) {
+		direct, err = b.latency(ctx, directSpec)
+		return err
+	})
+	work.Go(func() (err error) {
+		bare, err = b.latency(ctx, bareSpec)
+		return err
+	})
+	return direct, bare, work.Wait()
 }

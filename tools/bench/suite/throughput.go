@@ -56,6 +56,9 @@ var (
 	many   = []shape{{100, 64, 8}, {100, 64, 64}}
 )
 
+// otherPart is the part of the usual messages that the other combinations are measured with.
+const otherPart = 3
+
 // targeted are the shapes that targets are about.
 func targeted() []shape { return slices.Concat(single, many) }
 
@@ -93,6 +96,15 @@ func (b *Bench) compareAll(ctx context.Context, r *report.Report, path string, v
 		}
 	}
 	return nil
+}
+
+// shapeMessages is how many messages a shape is measured with.
+func (b *Bench) shapeMessages(s shape) int64 {
+	messages := b.messages(s.valueBytes)
+	if !slices.Contains(targeted(), s) {
+		messages = max(messages/otherPart, 1)
+	}
+	return messages
 }
 
 // messages is how many messages of a size make a measurement of seconds.
@@ -136,7 +148,7 @@ func (b *Bench) compare(ctx context.Context, path string, s shape, rounds int, v
 
 // produce measures one variant once, on a topic and a server of its own.
 func (b *Bench) produce(ctx context.Context, s shape, v variant) (load.Result, error) {
-	messages := b.messages(s.valueBytes) * v.times
+	messages := b.shapeMessages(s) * v.times
 	spec := load.Spec{
 		Kind: v.kind, Topic: b.newName(), Partitions: s.partitions, Clients: s.clients, ValueBytes: s.valueBytes,
 		Warmup: warmup(messages), Messages: messages, Outstanding: v.outstanding, Frame: Frame,
@@ -244,7 +256,7 @@ func (b *Bench) fill(ctx context.Context, s shape, messages int64) (string, erro
 
 // consume measures one variant once, with a subscription and a server of its own.
 func (b *Bench) consume(ctx context.Context, s shape, v variant, topic string) (load.Result, error) {
-	messages := b.messages(s.valueBytes) * v.times
+	messages := b.shapeMessages(s) * v.times
 	spec := load.Spec{
 		Kind: v.kind, Topic: topic, Subscription: b.newName(), Partitions: s.partitions, Clients: s.clients,
 		ValueBytes: s.valueBytes, Warmup: warmup(messages), Messages: messages,
@@ -257,13 +269,19 @@ func (b *Bench) consume(ctx context.Context, s shape, v variant, topic string) (
 	if err != nil {
 		return result, err
 	}
+	return result, b.awaitCommitted(ctx, spec, result.Done)
+}
+
+// awaitCommitted waits until as many messages of a subscription are committed as were ACKed.
+func (b *Bench) awaitCommitted(ctx context.Context, spec load.Spec, acked int64) error {
 	var committed int64
-	err = poll(ctx, 20*time.Second, "all ACKs to be committed", func() (bool, error) {
-		committed, err = b.kafka.committed(ctx, spec.Subscription, topic, s.partitions)
-		return committed == result.Done, err
+	err := poll(ctx, 20*time.Second, "all ACKs to be committed", func() (bool, error) {
+		var err error
+		committed, err = b.kafka.committed(ctx, spec.Subscription, spec.Topic, spec.Partitions)
+		return committed == acked, err
 	})
 	if err != nil {
-		err = fmt.Errorf("%d messages were ACKed and %d committed: %w", result.Done, committed, err)
+		return fmt.Errorf("%d messages were ACKed and %d committed: %w", acked, committed, err)
 	}
-	return result, err
+	return nil
 }

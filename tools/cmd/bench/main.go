@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -65,6 +66,7 @@ func parse(args []string) (settings, error) {
 	flags.IntVar(&s.options.OtherRounds, "other-rounds", 1, "how often to measure throughput with the sizes, partitions and clients that no target is about; 0 for never")
 	short := flags.Bool("short", false, "only see that everything works, in about two minutes: -rounds 1 -other-rounds 0 -scale 0.02 unless they are given")
 	only := flags.String("only", "", "sections to measure, with commas between, of "+strings.Join(suite.SectionNames(), ", ")+"; all if empty")
+	languages := flags.String("languages", strings.Join(suite.Languages(), ","), "the languages whose SDKs to measure, with commas between; none if empty")
 	flags.StringVar(&s.options.Profiles, "profiles", "", "a folder to write profiles of the proxy to")
 	flags.StringVar(&s.options.PGO, "pgo", "", "a file for what the compiler optimizes the proxy with, made of profiles")
 	flags.StringVar(&s.json, "json", "", "a file to write everything to")
@@ -89,6 +91,14 @@ func parse(args []string) (settings, error) {
 	}
 	if *only != "" {
 		s.options.Only = strings.Split(*only, ",")
+	}
+	if *languages != "" {
+		s.options.Languages = strings.Split(*languages, ",")
+	}
+	for _, language := range s.options.Languages {
+		if !slices.Contains(suite.Languages(), language) {
+			return s, fmt.Errorf("there is no SDK for %q: there are %s", language, strings.Join(suite.Languages(), ", "))
+		}
 	}
 	if s.options.Rounds < 1 || s.options.OtherRounds < 0 || s.options.Scale <= 0 {
 		return s, errors.New("-rounds must be at least 1, -other-rounds at least 0, and -scale more than 0")
