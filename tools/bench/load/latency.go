@@ -229,13 +229,11 @@ func latencyStubs(ctx context.Context, spec LatencySpec, s *schedule) error {
 		return err
 	}
 	defer consuming.Close() //nolint:errcheck // everything has come
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	consume, err := subscribe(ctx, messageproxyv1.NewMessageProxyClient(consuming), spec.Subscription, spec.Topic)
-	if err != nil {
-		return err
-	}
-	return produceOnStream(ctx, spec, s, func(produce produceStream) error {
+	return produceOnStream(ctx, spec, s, func(ctx context.Context, produce produceStream) error {
+		consume, err := subscribe(ctx, messageproxyv1.NewMessageProxyClient(consuming), spec.Subscription, spec.Topic)
+		if err != nil {
+			return err
+		}
 		work := errgroup.Group{}
 		work.Go(func() error { return receiveAndACK(consume, s) })
 		work.Go(func() error { return receiveResults(produce, func(uint64) {}) })
@@ -246,14 +244,14 @@ func latencyStubs(ctx context.Context, spec LatencySpec, s *schedule) error {
 // latencyBare takes a receipt for the message: to the server and back it has gone as often
 // as one that a consumer gets from the proxy.
 func latencyBare(ctx context.Context, spec LatencySpec, s *schedule) error {
-	return produceOnStream(ctx, spec, s, func(produce produceStream) error {
+	return produceOnStream(ctx, spec, s, func(_ context.Context, produce produceStream) error {
 		return receiveResults(produce, func(sequence uint64) { s.noteIndex(primer + int64(sequence-1)) })
 	})
 }
 
 // produceOnStream sends the messages, numbered from 1, on a stream with a connection of its
-// own, while receive runs.
-func produceOnStream(ctx context.Context, spec LatencySpec, s *schedule, receive func(produceStream) error) error {
+// own, while receive runs. When all have come it ends receive's context, and the stream.
+func produceOnStream(ctx context.Context, spec LatencySpec, s *schedule, receive func(context.Context, produceStream) error) error {
 	conn, err := connect(spec.Target)
 	if err != nil {
 		return err
@@ -266,7 +264,7 @@ func produceOnStream(ctx context.Context, spec LatencySpec, s *schedule, receive
 		return err
 	}
 	sequence := uint64(0)
-	return together(ctx, func(context.Context) error { return receive(produce) }, func(ctx context.Context) error {
+	return together(ctx, func(context.Context) error { return receive(ctx, produce) }, func(ctx context.Context) error {
 		defer cancel()
 		return s.send(ctx, func(_ context.Context, values [][]byte) error {
 			request := &messageproxyv1.ProduceRequest{}

@@ -35,7 +35,7 @@ it: what holds up the sender counts too. Producer and consumer are in one proces
 
 **The SDKs of other languages** run in a process of their own too, each against stubs of the same language in the
 same round; the program of each language is [here](../tools/bench/LOAD.md) in words. The callers, or the handler,
-are the same for both. A third of the messages is warm-up, as these languages compile what runs often. Memory is the most in each quarter of a run with six times as many messages.
+are the same for both. Half of the messages are warm-up, as these languages compile what runs often. Memory is the most in each quarter of a run with six times as many messages.
 
 **Memory** is the server's resident memory when it has settled, less that with one stream, divided by the other
 streams, 100 of them on a connection: what they have in the connections is part of it, and so is the garbage of
