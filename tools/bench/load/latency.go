@@ -75,6 +75,10 @@ func Latency(ctx context.Context, spec LatencySpec) (LatencyResult, error) {
 	return s.result(spec.Warmup), nil
 }
 
+// tick is how often messages are sent at most: those that are due between two ticks go
+// together, at the later one.
+const tick = time.Millisecond
+
 // primer is the index of the message that shows that the consumer is ready.
 const primer = -1
 
@@ -134,7 +138,7 @@ func (s *schedule) send(ctx context.Context, sendAll func(ctx context.Context, v
 	s.start = time.Now()
 	var due [][]byte
 	for next := 0; next < len(s.took); {
-		sleepUntil(s.start.Add(time.Duration(next) * s.interval))
+		sleepUntil(s.start.Add((time.Duration(next)*s.interval + tick - 1).Truncate(tick)))
 		for elapsed := time.Since(s.start); next < len(s.took) && time.Duration(next)*s.interval <= elapsed; next++ {
 			due = append(due, s.text.indexed(int64(next)))
 		}

@@ -31,7 +31,8 @@ Every message is counted: producing, each has a receipt and Kafka has as many; c
 its partition's order and every ACK is committed in the end. Otherwise the benchmark fails.
 
 **Latency** counts from when a message was due by the schedule, not from when it was sent, until a consumer has
-it: what holds up the sender counts too. Producer and consumer are in one process; 8 partitions, 100 B.
+it: what holds up the sender counts too. Messages are sent once a millisecond, all that are due by then. Producer and
+consumer are in one process; 8 partitions, 100 B.
 
 **The SDKs of other languages** run in a process of their own too, each against stubs of the same language in the
 same round; the program of each language is [here](../tools/bench/LOAD.md) in words. The callers, or the handler,
