@@ -46,11 +46,11 @@ class Memory:
 
     async def _produce(self, stream: Stream) -> None:
         while (request := await stream.request(patience=None)) is not None:
-            await stream.store(*request.messages)
             async with self._changed:
                 for message in request.messages:
                     self.topics[message.topic].append(message)
                 self._changed.notify_all()
+            await stream.store(*request.messages)
         stream.end()
 
     async def _consume(self, stream: Stream) -> None:
