@@ -113,6 +113,17 @@ async def test_errors_of_the_server_are_those_of_their_messages(server: Server, 
     assert isinstance(unknown, UnknownOutcomeError)
 
 
+async def test_an_answer_of_a_newer_server_leaves_the_outcome_open(server: Server, client: Client) -> None:
+    call = asyncio.create_task(client.produce(topic="orders"))
+    stream = await server.produce_stream()
+    (message,) = await stream.messages(1)
+    result = wire.ProduceResult(sequence=message.sequence)
+    result.MergeFromString(b"\xfa\x07\x03new")  # field 127
+    await stream.send(wire.ProduceResponse(results=[result]))
+    with pytest.raises(UnknownOutcomeError, match="of a kind"):
+        await call
+
+
 async def test_what_gathers_goes_out_together_up_to_a_limit(server: Server, client: Client) -> None:
     calls = asyncio.gather(*[client.produce(topic="orders", value=bytes(100_000)) for _ in range(5)])
     stream = await server.produce_stream()

@@ -327,10 +327,14 @@ class Producer:
             future = m.future
             if future.done():
                 continue
-            if result.HasField("error"):
-                future.set_exception(error_from_wire(result.error))
-            else:
+            if result.HasField("receipt"):
                 future.set_result(receipt_from_wire(result.receipt))
+            elif result.HasField("error"):
+                future.set_exception(error_from_wire(result.error))
+            else:  # of a newer server
+                future.set_exception(
+                    UnknownOutcomeError("the server's answer is of a kind that this version doesn't know")
+                )
         if messages:
             s.progressed = True
             self._room.give(messages, size)
