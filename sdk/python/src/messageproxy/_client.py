@@ -288,6 +288,9 @@ class Subscription:
         handlers are cancelled (`asyncio.CancelledError` is raised in them), and the partition's next handler starts
         only when its predecessor has ended.
 
+        A task calls one handler after another: context variables that one sets are seen by later ones. Cancelling that
+        task from outside ends consume with a `HandlerError`; the message is not ACKed.
+
         It goes on until it is stopped, and connects again after whatever can be retried. To stop it, set `stop`, or
         cancel its task: it asks for no more messages, waits for running handlers, sends their ACKs, and leaves. With
         `stop` it then returns, cancelled it raises `asyncio.CancelledError`. Cancelled a second time it leaves at once.

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from messageproxy._backoff import Backoff, wait_until
-from messageproxy._errors import HandlerError
+from messageproxy._errors import Code, HandlerError, MessageProxyError
 from messageproxy._lanes import Batch
 from messageproxy._message import Message, message_from_wire
 
@@ -57,12 +57,13 @@ class Runner:
         self._consumer = consumer
         self.partition: Partition | None = None  # of the message that a handler runs for
         self._told = False
+        self._attempt = 0  # of the latest handler that has failed
         # So that it ends only when the accounts are right, whatever a handler raises.
         self._ended = False
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="messageproxy: handlers")
-        self._task.add_done_callback(self._done)
-        _all_tasks.add(self._task)
         consumer.runners.add(self)
+        task = asyncio.get_running_loop().create_task(self._run(), name="messageproxy: handlers")
+        task.add_done_callback(self._done)
+        _all_tasks.add(task)
 
     def tell_to_end(self) -> None:
         """Tells the handler that runs, if one does, to end: cancels it, once."""
@@ -76,11 +77,21 @@ class Runner:
         if not self._ended:  # the loop is shutting down
             self._consumer.lanes.runners -= 1
         self._consumer.note_idle()
-        error = None if task.cancelled() else task.exception()
+        if task.cancelled():
+            # By others, while no handler ran: the messages of its lane would wait for ever.
+            self._consumer.stop(MessageProxyError(Code.INTERNAL, "a task that calls handlers was cancelled"))
+            return
+        error = task.exception()
         if error is not None:  # KeyboardInterrupt or the like
             self._consumer.stop(error)
 
     async def _run(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        # Not by whoever made it: an eager task begins before that.
+        self._task = task
+        # How many cancellations nobody has taken back. Not known before Python 3.11.
+        self._cancelling: Callable[[], int] = getattr(task, "cancelling", lambda: 0)
         self._busy_since = monotonic()
         lanes = self._consumer.lanes
         while (lane := lanes.take()) is not None:
@@ -94,7 +105,7 @@ class Runner:
         """Handles the messages of a batch; false when it lets other lanes go first."""
         consumer, partition = self._consumer, batch.partition
         handler, lanes, bounded = consumer.handler, consumer.lanes, consumer.config.max_handlers > 0
-        (topic, number), ack = partition.name, partition.session.ack
+        (topic, number), ack, cancelling = partition.name, partition.session.ack, self._cancelling
         # Whoever tells a handler to end isn't called between here and the handler: nothing is awaited there.
         self.partition = partition
         began = monotonic()
@@ -108,7 +119,7 @@ class Runner:
                 await handler(message)
             except BaseException as e:
                 failure = e  # dealt with outside, where it is not the context of others
-            if failure is None and not self._told:
+            if failure is None and not self._told and not cancelling():
                 ack(message_id)
             else:
                 await self._end(Delivery(partition, message, message_id), failure, began)
@@ -129,11 +140,11 @@ class Runner:
         self._busy_since = monotonic()
 
     async def _end(self, delivery: Delivery, failure: BaseException | None, began: float) -> None:
-        """Ends with a message whose handler has failed, or was told to end."""
+        """Ends with a message whose handler has failed, or was cancelled."""
         decision = _HANDLED if failure is None else await self._failed(delivery, failure, began)
         self.partition = None
-        if self._told:
-            await self._forget_cancellation()
+        if self._told or self._cancelling():
+            await self._forget_cancellations()
             self._told = False
         self._finish(delivery, decision)
         self.partition = delivery.partition
@@ -149,28 +160,34 @@ class Runner:
         """Decides about a message whose handler has failed. It may be told to end meanwhile."""
         try:
             return await self._attempt_again(delivery, error, began)
-        except asyncio.CancelledError:
-            if not self._told:
-                raise
-            return _DROPPED
+        except asyncio.CancelledError as cancelled:
+            if self._told:
+                return _DROPPED
+            # By others, and perhaps with the whole loop: it is too late for another attempt, and for the failure
+            # handler, but the message must not be forgotten without a word.
+            return _Decision(Verdict.FAILED, HandlerError(delivery.message, self._attempt, cancelled))
 
-    async def _forget_cancellation(self) -> None:
+    async def _forget_cancellations(self) -> None:
         """Makes the task go on after it was cancelled, whether the handler has noticed that or not."""
-        if hasattr(self._task, "uncancel"):  # Python 3.11
-            self._task.uncancel()
+        self._uncancel()
         try:
             await asyncio.sleep(0)
         except asyncio.CancelledError:
-            if self._cancelled_by_others():
+            if self._cancelling():  # again, by others
                 raise
+
+    def _uncancel(self) -> None:
+        if hasattr(self._task, "uncancel"):  # Python 3.11
+            while self._task.uncancel() > 0:
+                pass
 
     async def _attempt_again(self, delivery: Delivery, first: BaseException, began: float) -> _Decision:
         """Calls the handler again until it succeeds or the attempts run out."""
         consumer = self._consumer
         config = consumer.config
         retry = Backoff(config.min_retry_backoff, config.max_retry_backoff)
+        self._attempt = attempt = 1
         error = self._of_handler(first)
-        attempt = 1
         while True:
             if self._told or isinstance(error, NotHandled):
                 return _DROPPED
@@ -181,14 +198,15 @@ class Runner:
                 return await self._failed_for_good(delivery, attempt, error)
             if await wait_until(consumer.stopped, wait):
                 return _DROPPED
+            self._attempt = attempt = attempt + 1
             again = await self._call(consumer.handler, delivery.message)
             if again is None:
                 return _HANDLED
             error = again
-            attempt += 1
 
     async def _call(self, handler: Callable[..., Awaitable[None]], *arguments: object) -> BaseException | None:
         """Calls somebody's handler. The result is the error with which it failed."""
+        self._uncancel()  # what an earlier one has swallowed is none of this one's
         try:
             await handler(*arguments)
         except BaseException as e:
@@ -198,7 +216,7 @@ class Runner:
     def _of_handler(self, error: BaseException) -> BaseException:
         """An error that a handler has failed with. Raises those that are not its own."""
         if isinstance(error, asyncio.CancelledError):
-            if self._told or self._cancelled_by_others():
+            if self._told or self._cancelling():
                 raise error
             return error  # it has awaited something that was cancelled
         if not isinstance(error, Exception):
@@ -218,13 +236,12 @@ class Runner:
         consumer.log_failure("the failure handler failed", delivery, error)
         if self._told:
             return _DROPPED
+        if isinstance(error, asyncio.CancelledError):
+            # As it is, it would say that consume's caller was cancelled.
+            error = HandlerError(delivery.message, attempts, error)
         if error.__context__ is None:
             error.__context__ = handler_error  # shows in its traceback why it was called
         return _Decision(Verdict.FAILED, error)
-
-    def _cancelled_by_others(self) -> bool:
-        """Whether the whole task was cancelled, as happens when its loop ends. Not known before Python 3.11."""
-        return hasattr(self._task, "cancelling") and self._task.cancelling() > 0
 
 
 # The loop alone doesn't keep a task alive.

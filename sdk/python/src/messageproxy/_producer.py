@@ -141,11 +141,13 @@ class Producer:
 
     def _enqueue(self, m: Pending) -> None:
         m.place = _QUEUED
-        if not self._queue:
+        first = not self._queue
+        self._queue[m] = None  # before the task may look: an eager one begins at once
+        if first:
             self._wake.set()
-            if self._runner is None:
+            if self._runner is None or self._runner.done():
                 self._runner = asyncio.create_task(self._run(), name="messageproxy: producer")
-        self._queue[m] = None
+                self._runner.add_done_callback(self._runner_ended)
 
     # -------------------------------------------------------------- answering
 
@@ -220,6 +222,11 @@ class Producer:
             self._config.logger.warning("can't produce; connecting again: %s", reason)
             await wait_until(self._closing, self._retry.next())
 
+    def _runner_ended(self, task: asyncio.Task[None]) -> None:
+        """Fails what nobody sends any more, if the task was cancelled by others and not replaced yet."""
+        if self._runner is task and not self._closing.is_set():
+            self._fail_unsent(MessageProxyError(Code.INTERNAL, "the task that sends messages was cancelled"))
+
     async def _wait_for_work(self) -> bool:
         while not self._queue and not self._closing.is_set():
             self._wake.clear()
@@ -237,15 +244,18 @@ class Producer:
             return reason
         self._stream = s = _ProduceStream()
         self._trouble = None
+        # Not by this task, which may be cancelled: that would look like the end of the stream to whoever reads.
+        reader = asyncio.create_task(self._receive(stream, s), name="messageproxy: producer's reader")
         writer = asyncio.create_task(self._write(stream, s), name="messageproxy: producer's writer")
         end = None
         try:
-            end = await self._receive(stream, s)
+            await asyncio.wait({reader})
+            end = reader.result()
         finally:
             stream.cancel()
             writer.cancel()
             self._detach(s, end)
-            await asyncio.wait({writer})
+            await asyncio.wait({reader, writer})
             await stream.close()
         return end
 
