@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import grpc
 import pytest
@@ -129,6 +132,44 @@ def test_a_call_that_ends_while_nobody_listens_is_withdrawn() -> None:
         left.result(timeout=PATIENCE)
 
 
+def test_a_call_that_finds_no_room_tells_why(caplog: pytest.LogCaptureFixture) -> None:
+    logged = threading.Event()
+
+    def notice(record: logging.LogRecord) -> bool:
+        if "can't produce" in record.getMessage():
+            logged.set()
+        return True
+
+    caplog.handler.addFilter(notice)
+    with Client("127.0.0.1:1", max_outstanding=(1, 10)) as client:
+        client.produce_async(topic="t")
+        assert logged.wait(PATIENCE)
+        with pytest.raises(ProduceTimeoutError, match="no connection to the proxy") as caught:
+            client.produce(topic="t", timeout=0.01)
+        assert isinstance(caught.value.__cause__, MessageProxyError)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_ctrl_c_while_a_message_is_handed_over_leaves_nothing(
+    begun: bool, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Client(memory.server.target) as client:
+        call_soon = client._loop.call_soon_threadsafe
+
+        def interrupted(*arguments: Any) -> None:
+            if begun:
+                call_soon(*arguments)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(client._loop, "call_soon_threadsafe", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                client.produce_async(topic="t", value=b"interrupted")
+        client.produce_async(topic="t", value=b"next").result(PATIENCE)
+        assert client._room._messages == 0
+    assert [m.value for m in memory.topics["t"]] == [b"next"]
+
+
 async def test_what_is_on_the_wire_cannot_be_cancelled(server: Server) -> None:
     client = await asyncio.to_thread(Client, server.target)
     future = client.produce_async(topic="t")
@@ -177,6 +218,60 @@ async def test_threads_that_wait_for_room_fail_with_a_stream_that_ends_for_good(
     assert await stream.request() is None
     stream.end()
     await closing
+
+
+async def test_a_message_keeps_its_place_until_it_is_answered(server: Server) -> None:
+    client = await asyncio.to_thread(Client, server.target, max_outstanding=(1, 10))
+    client._room._changed = condition = TellingCondition()
+    expired = client.produce_async(topic="t")
+    stream = await server.produce_stream()
+    messages = await stream.messages(1)
+    assert expired._pending is not None
+    await asyncio.to_thread(client._call, partial(client._client._producer.expire, expired._pending))
+    with pytest.raises(UnknownOutcomeError):
+        await asyncio.wrap_future(expired)
+    waiting = asyncio.create_task(asyncio.to_thread(client.produce, topic="t", timeout=1e10))
+    assert await asyncio.to_thread(condition.awaited.wait, PATIENCE)
+    await stream.store(*messages)  # only now is there room
+    messages = await stream.messages(1)
+    flushing = asyncio.create_task(asyncio.to_thread(client.flush, 1e10))
+    await stream.store(*messages)
+    await waiting
+    await flushing
+    closing = asyncio.create_task(asyncio.to_thread(client.close))
+    assert await stream.request() is None
+    stream.end()
+    await closing
+
+
+async def test_a_callback_does_not_wait_for_its_client(server: Server) -> None:
+    client = await asyncio.to_thread(Client, server.target, max_outstanding=(1, 10))
+    refused: list[RuntimeError] = []
+
+    def callback(_: object) -> None:
+        client.produce_async(topic="t")
+        calls: list[Callable[[], object]] = [
+            client.flush,
+            partial(client.produce, topic="t"),
+            partial(client.produce_async, topic="t"),  # there is no room
+            partial(client.subscription("billing", "orders").consume, print),
+            client.subscription("billing", "orders").start(print).result,
+        ]
+        for call in calls:
+            with pytest.raises(RuntimeError, match="thread") as caught:
+                call()
+            refused.append(caught.value)
+        client.close()
+
+    future = client.produce_async(topic="t")
+    future.add_done_callback(callback)
+    stream = await server.produce_stream()
+    await stream.store(*await stream.messages(1))
+    await asyncio.wait_for(asyncio.wrap_future(future), PATIENCE)
+    server.closing.set()  # nobody is left to end the streams
+    await asyncio.to_thread(client._thread.join, PATIENCE)
+    assert not client._thread.is_alive()
+    assert len(refused) == 5
 
 
 async def test_a_handler_is_told_when_it_should_end(server: Server) -> None:

@@ -87,12 +87,12 @@ class Producer:
 
     def __init__(self, target: str, config: ClientConfig) -> None:
         self.max_message_bytes = config.max_message_bytes
-        # Is called when a stream has ended for good, for those who wait elsewhere.
+        self.room = Room(config.outstanding_messages, config.outstanding_bytes)
+        # Is called when a stream has ended for good, before there is room again, for those who wait elsewhere.
         self.on_end_for_good: Callable[[MessageProxyError], object] | None = None
         self._target = target
         self._config = config
         self._retry = Backoff(config.min_backoff, config.max_backoff)
-        self._room = Room(config.outstanding_messages, config.outstanding_bytes)
         # What waits for room, in order, and what tells that it waits no longer, once someone wants to know.
         self._waiting: OrderedDict[Pending, asyncio.Event | None] = OrderedDict()
         # What was taken over and never given to a stream, in order.
@@ -110,7 +110,7 @@ class Producer:
         if self._closing.is_set():
             raise ClosedError
         pending = Pending(encoded, size, future)
-        if not self._waiting and self._room.take(size):
+        if not self._waiting and self.room.take(size):
             self._enqueue(pending)
         else:
             self._waiting[pending] = None
@@ -132,7 +132,7 @@ class Producer:
         """Takes over what waits, as long as there is room."""
         while self._waiting:
             first = next(iter(self._waiting))
-            if not self._room.take(first.size):
+            if not self.room.take(first.size):
                 return
             admitted = self._waiting.pop(first)
             self._enqueue(first)
@@ -190,19 +190,24 @@ class Producer:
             del self._waiting[m]
         elif place is _QUEUED:
             del self._queue[m]
-            self._room.give(1, m.size)
+            self.room.give(1, m.size)
         else:
             return UnknownOutcomeError(why)
         m.place = _DROPPED
         self._admit()  # m may have been too large where the next ones fit
-        return copied(self._trouble) if self._trouble else None
+        return self.trouble()
+
+    def trouble(self) -> MessageProxyError | None:
+        """Why there is no connection, if there is none. May be called from any thread."""
+        trouble = self._trouble
+        return copied(trouble) if trouble else None
 
     def _fail_unsent(self, error: MessageProxyError | None) -> None:
         """Fails what was never on the wire, with `error`, or because the client is closed."""
         queue, self._queue = self._queue, {}
         waiting, self._waiting = self._waiting, OrderedDict()
         for m in queue:
-            self._room.give(1, m.size)
+            self.room.give(1, m.size)
         for m in (*queue, *waiting):
             m.place = _DROPPED
             if not m.future.done():
@@ -286,7 +291,7 @@ class Producer:
             taken.append(m)
             if m.future.done():  # cancelled just now; its caller doesn't know yet
                 m.place = _DROPPED
-                self._room.give(1, m.size)
+                self.room.give(1, m.size)
                 continue
             m.place = _ON_WIRE
             sequence += 1
@@ -347,7 +352,7 @@ class Producer:
                 )
         if messages:
             s.progressed = True
-            self._room.give(messages, size)
+            self.room.give(messages, size)
             self._admit()
 
     def _detach(self, s: _ProduceStream, reason: MessageProxyError | None) -> None:
@@ -359,6 +364,8 @@ class Producer:
         self._stream = None
         if s.progressed:
             self._retry.reset()
+        if reason is not None:
+            self._note_trouble(reason)
         unanswered, s.unanswered = list(s.unanswered.values()), {}
         not_stored = reason is not None and reason.code == Code.SHUTTING_DOWN and not self._closing.is_set()
         again: list[Pending] = []
@@ -368,21 +375,19 @@ class Producer:
                 again.append(m)
                 continue
             m.place = _OFF_WIRE
-            self._room.give(1, m.size)
+            self.room.give(1, m.size)
             _lose(m, "the stream was lost before the server answered", reason)
         if again:
             self._queue = dict.fromkeys((*again, *self._queue))
-        if reason is not None:
-            self._note_trouble(reason)
         self._admit()
 
     def _note_trouble(self, reason: MessageProxyError) -> None:
         """Notes why there is no stream. What trying again won't help fails everything that was never on the wire."""
         self._trouble = reason
         if ends_for_good(reason):
-            self._fail_unsent(reason)
             if self.on_end_for_good is not None:
                 self.on_end_for_good(reason)
+            self._fail_unsent(reason)
 
     # -------------------------------------------------------------- flush, close
 

@@ -9,7 +9,8 @@
         client.subscription("billing", "orders").consume(bill)
 
 Everything is as in `messageproxy`, whose options, limits and errors hold here. A client has an event loop in a thread
-of its own; its methods may be called from any thread. Handlers run in threads of a pool.
+of its own; its methods may be called from any thread. Callbacks of futures and observers run on that thread: there,
+`Client.close` doesn't wait, and calls that would have to wait raise RuntimeError. Handlers run in threads of a pool.
 
 A thread can't be cancelled. A handler that should end, because its message was lost to it or its time is over, finds
 `ending()` set; until it returns, the next message of its partition waits.
@@ -88,10 +89,9 @@ else:
 class ReceiptFuture(_Future):
     """The future of a receipt. Its callbacks run on the client's thread, and must not block."""
 
-    def __init__(self, client: Client, size: int) -> None:
+    def __init__(self, client: Client) -> None:
         super().__init__()
         self._client = client
-        self._size = size
         self._pending: Pending | None = None
 
     def cancel(self) -> bool:
@@ -108,6 +108,7 @@ class _Submission(NamedTuple):
     """A message on its way to the client's thread."""
 
     encoded: bytes
+    size: int
     future: ReceiptFuture
     deadline: float | None
 
@@ -141,7 +142,7 @@ class Client:
             logger=logger,
             channel_options=channel_options,
         )
-        self._room = _WaitingRoom(*max_outstanding)
+        self._room = self._client._producer.room = _WaitingRoom(*max_outstanding, self._check_may_wait)
         self._client._producer.on_end_for_good = self._room.fail_waiting
         # Guards what follows.
         self._lock = threading.Lock()
@@ -206,6 +207,7 @@ class Client:
         """Sends a message and waits until it is stored. See `messageproxy.Client.produce`; use `produce_async` where
         one thread has many messages."""
         deadline = None if timeout is None else time.monotonic() + seconds("timeout", timeout)
+        self._check_may_wait()
         limit = self._client._producer.max_message_bytes
         future = self._produce(*encode(message, topic, key, value, headers, partition, timestamp, limit), deadline)
         try:
@@ -252,26 +254,44 @@ class Client:
         return self._produce(*encode(message, topic, key, value, headers, partition, timestamp, limit), None)
 
     def _produce(self, encoded: bytes, size: int, deadline: float | None) -> ReceiptFuture:
-        self._room.take(size, deadline)
-        future = ReceiptFuture(self, size)
-        with self._lock:
-            if self._ended:
-                self._room.give(size)
-                raise ClosedError
-            self._inbox.append(_Submission(encoded, future, deadline))
-            if len(self._inbox) == 1:
-                self._loop.call_soon_threadsafe(self._take_submissions)
+        future = ReceiptFuture(self)
+        submission = _Submission(encoded, size, future, deadline)
+        inbox: deque[_Submission] = deque()
+        try:
+            self._room.enter(size, deadline)
+        except ProduceTimeoutError as timeout:
+            timeout.__cause__ = self._client._producer.trouble()
+            raise
+        try:
+            with self._lock:
+                if self._ended:
+                    raise ClosedError
+                inbox = self._inbox
+                if not inbox:
+                    # First, as Ctrl-C may come after it: what is there while nobody is about to look would stay there.
+                    self._loop.call_soon_threadsafe(self._take_submissions)
+                inbox.append(submission)
+        except BaseException:
+            with self._lock:
+                submitted = submission in inbox  # which the loop may have taken meanwhile
+            if submitted:
+                future.cancel()
+            else:
+                self._room.give(1, size)
+            raise
         return future
 
     def _take_submissions(self) -> None:
         with self._lock:
             inbox, self._inbox = self._inbox, deque()
-        for encoded, future, deadline in inbox:
+        for encoded, size, future, deadline in inbox:
+            answer: asyncio.Future[Receipt] = self._loop.create_future()
             try:
-                answer: asyncio.Future[Receipt] = self._loop.create_future()
-                pending = self._client._producer.take(encoded, future._size, answer)
+                pending = self._client._producer.take(encoded, size, answer)
             except ClosedError as e:
-                self._settle(future, e)
+                self._room.give(1, size)
+                # Not here: a callback that raises SystemExit would leave the rest of the inbox without an outcome.
+                self._loop.call_soon(future.set_exception, e)
                 continue
             future._pending = pending
             answer.add_done_callback(partial(self._answered, future))
@@ -281,22 +301,19 @@ class Client:
                 answer.add_done_callback(lambda _, timer=timer: timer.cancel())  # type: ignore[misc]
 
     def _answered(self, future: ReceiptFuture, answer: asyncio.Future[Receipt]) -> None:
-        if not answer.cancelled():
-            self._settle(future, answer.exception() or answer.result())
-
-    def _settle(self, future: ReceiptFuture, outcome: Receipt | BaseException) -> None:
-        self._room.give(future._size)
-        if isinstance(outcome, Receipt):
-            future.set_result(outcome)
+        if answer.cancelled():
+            return
+        error = answer.exception()
+        if error is None:
+            future.set_result(answer.result())
         else:
-            future.set_exception(outcome)
+            future.set_exception(error)
 
     def _withdraw(self, future: ReceiptFuture) -> bool:
         """Withdraws a message on the loop's thread, if that can be done."""
         pending = future._pending
         if pending is None or not self._client._producer.withdraw(pending):
             return False
-        self._room.give(future._size)
         concurrent.futures.Future.cancel(future)
         future.set_running_or_notify_cancel()
         return True
@@ -304,20 +321,23 @@ class Client:
     def flush(self, timeout: Duration | None = None) -> None:
         """Waits until every message that was taken over before the call is answered. Raises TimeoutError if `timeout`
         (seconds or a timedelta; default: none) is over first, and `ClosedError` if the client is closed."""
-        limit = None if timeout is None else seconds("timeout", timeout)
+        limit = _limit(timeout)
+        self._check_may_wait()
         flushing = self._submit(self._client.flush)
         try:
-            flushing.result(limit)
+            _result(flushing, limit)
         except concurrent.futures.TimeoutError:
             flushing.cancel()
             raise TimeoutError("messages are unanswered still") from None
 
     def close(self) -> None:
         """Ends the client; see `messageproxy.Client.close`. May be called twice. Call `flush` before to have messages
-        answered."""
+        answered. In a callback or an observer it has the client end, and returns before it has."""
         self._room.close()
         with contextlib.suppress(ClosedError):  # it was closed before
-            self._submit(self._close).result()
+            closing = self._submit(self._close)
+            if threading.current_thread() is not self._thread:
+                _result(closing)
 
     async def _close(self) -> None:
         try:
@@ -344,7 +364,11 @@ class Client:
         async def call() -> _Result:
             return function()
 
-        return self._submit(call).result()
+        return _result(self._submit(call))
+
+    def _check_may_wait(self) -> None:
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("callbacks and observers run on the client's thread, which would wait for itself")
 
 
 class Subscription:
@@ -373,6 +397,7 @@ class Subscription:
         """Calls `handler` with the messages of the subscription, in threads of a pool, until a handler fails for good
         or the client is closed. KeyboardInterrupt stops it in good order. See `messageproxy.Subscription.consume` for
         the options and errors; `observer` is called on the client's thread. Use `start` to stop it yourself."""
+        self._client._check_may_wait()
         consuming = self.start(
             handler,
             max_handlers=max_handlers,
@@ -472,31 +497,50 @@ class Consuming:
     def result(self, timeout: Duration | None = None) -> None:
         """Waits until it has ended, and raises why, if it was not stopped. Raises TimeoutError if `timeout` (seconds or
         a timedelta; default: none) is over first."""
-        limit = None if timeout is None else seconds("timeout", timeout)
+        limit = _limit(timeout)
+        if not self._future.done():
+            self._client._check_may_wait()
         try:
-            self._future.result(limit)
+            _result(self._future, limit)
         except concurrent.futures.TimeoutError:
             if self._future.done():
                 raise
             raise TimeoutError("it has not ended yet") from None
 
 
-class _WaitingRoom:
-    """`Room` for threads, which wait for a place in the order in which they came."""
+def _limit(timeout: Duration | None) -> float | None:
+    """A timeout as the standard library takes it."""
+    return None if timeout is None else min(seconds("timeout", timeout), threading.TIMEOUT_MAX)
 
-    def __init__(self, max_messages: int, max_bytes: int) -> None:
-        self._changed = threading.Condition()  # guards what follows
-        self._room = Room(max_messages, max_bytes)
+
+def _result(future: concurrent.futures.Future[_Result], limit: float | None = None) -> _Result:
+    """Waits for what runs on a client's thread."""
+    try:
+        return future.result(limit)
+    except concurrent.futures.CancelledError:
+        raise ClosedError from None  # the thread has ended
+
+
+class _WaitingRoom(Room):
+    """The producer's room. Threads enter it before they hand their messages over, and wait for a place in the order in
+    which they came; the producer gives the places back."""
+
+    def __init__(self, max_messages: int, max_bytes: int, check_may_wait: Callable[[], None]) -> None:
+        super().__init__(max_messages, max_bytes)
+        self._check_may_wait = check_may_wait
+        self._changed = threading.Condition()  # guards what follows, and the counts
         self._line: deque[_Ticket] = deque()
         self._closed = False
 
-    def take(self, size: int, deadline: float | None) -> None:
+    def enter(self, size: int, deadline: float | None) -> None:
+        """Takes a place, and waits until there is one."""
         with self._changed:
             ticket = _Ticket()
             self._line.append(ticket)
             try:
                 while not self._may_go(ticket, size):
-                    left = None if deadline is None else deadline - time.monotonic()
+                    self._check_may_wait()
+                    left = None if deadline is None else min(deadline - time.monotonic(), threading.TIMEOUT_MAX)
                     if left is not None and left <= 0:
                         raise ProduceTimeoutError
                     self._changed.wait(left)
@@ -510,11 +554,15 @@ class _WaitingRoom:
             raise ClosedError
         if ticket.error is not None:
             raise ticket.error
-        return self._line[0] is ticket and self._room.take(size)
+        return self._line[0] is ticket and super().take(size)
 
-    def give(self, size: int) -> None:
+    def take(self, size: int) -> bool:
+        """Is for the producer, whose messages have entered."""
+        return True
+
+    def give(self, messages: int, size: int) -> None:
         with self._changed:
-            self._room.give(1, size)
+            super().give(messages, size)
             self._changed.notify_all()
 
     def fail_waiting(self, error: MessageProxyError) -> None:
