@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,6 +20,7 @@ from messageproxy import (
     ClosedError,
     Code,
     HandlerError,
+    InvalidTypeError,
     Message,
     MessageProxyError,
     ProduceTimeoutError,
@@ -272,6 +274,86 @@ async def test_a_callback_does_not_wait_for_its_client(server: Server) -> None:
     await asyncio.to_thread(client._thread.join, PATIENCE)
     assert not client._thread.is_alive()
     assert len(refused) == 5
+
+
+async def test_a_callback_that_exits_closes_the_client(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    client = await asyncio.to_thread(Client, server.target)
+    exiting, other = client.produce_async(topic="t"), client.produce_async(topic="t")
+    consuming = client.subscription("billing", "orders").start(print)
+    await (await server.consume_stream()).subscribe()
+    exiting.add_done_callback(lambda _: sys.exit(3))
+    stream = await server.produce_stream()
+    first, _ = await stream.messages(2)
+    await stream.store(first)
+    with pytest.raises(UnknownOutcomeError):
+        await asyncio.wait_for(asyncio.wrap_future(other), PATIENCE)
+    for call in (client.flush, partial(client.produce, topic="t"), partial(consuming.result, PATIENCE)):
+        with pytest.raises(ClosedError):
+            await asyncio.to_thread(call)
+    await asyncio.to_thread(client.close)
+    await asyncio.to_thread(client._thread.join, PATIENCE)
+    assert not client._thread.is_alive()
+    assert "SystemExit" in caplog.text
+
+
+def fail(*_: object) -> None:
+    raise ValueError("always")
+
+
+def leave(*_: object) -> None:
+    sys.exit(3)
+
+
+@pytest.mark.parametrize(
+    "functions",
+    [
+        {"handler": leave, "failure_handler": skip_failed},
+        {"handler": fail, "attempts": 1, "failure_handler": leave},
+        {"handler": print, "observer": leave},
+    ],
+)
+def test_a_handler_that_exits_stops_consume(functions: dict[str, Any], memory: Memory) -> None:
+    with Client(memory.server.target) as client:
+        client.produce(topic="orders")
+        consuming = client.subscription("billing", "orders").start(**functions)
+        with pytest.raises(SystemExit, match="3"):
+            consuming.result(PATIENCE)
+        client.produce(topic="orders", timeout=PATIENCE)  # the client goes on
+    assert memory.acked["billing"] == []
+
+
+def test_a_handler_may_raise_what_futures_cannot_have(memory: Memory) -> None:
+    def handler(message: Message) -> None:
+        raise StopIteration
+
+    with Client(memory.server.target) as client:
+        client.produce(topic="orders")
+        consuming = client.subscription("billing", "orders").start(handler, attempts=1)
+        with pytest.raises(HandlerError, match="StopIteration"):
+            consuming.result(PATIENCE)
+
+
+async def forgotten(*_: object) -> None:
+    raise AssertionError("nobody awaits it")
+
+
+def test_async_handlers_are_refused(memory: Memory) -> None:
+    with Client(memory.server.target) as client:
+        subscription = client.subscription("billing", "orders")
+        with pytest.raises(InvalidTypeError, match=r"the handler .* async"):
+            subscription.start(forgotten)  # type: ignore[arg-type]
+        with pytest.raises(InvalidTypeError, match=r"the failure_handler .* async"):
+            subscription.start(print, failure_handler=forgotten)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("handler", [lambda message: forgotten(), lambda message: (n for n in [message])])
+def test_a_handler_that_has_not_run_has_failed(handler: Any, memory: Memory) -> None:
+    with Client(memory.server.target) as client:
+        client.produce(topic="orders")
+        consuming = client.subscription("billing", "orders").start(handler, attempts=1)
+        with pytest.raises(HandlerError, match="must be a plain function"):
+            consuming.result(PATIENCE)
+    assert memory.acked["billing"] == []
 
 
 async def test_a_handler_is_told_when_it_should_end(server: Server) -> None:

@@ -228,10 +228,14 @@ class Client:
         `ClosedError`, each when its handlers have returned; close doesn't wait for them.
         """
         self._check_loop()
+        self._begin_close()
+        await self._producer.close()
+
+    def _begin_close(self) -> None:
         self._closed = True
         for consumer in list(self._consumers):
             consumer.close()
-        await self._producer.close()
+        self._producer.begin_close()
 
     def subscription(self, name: str, *topics: str) -> Subscription:
         """A subscription: a named, durable reading position over some topics, shared by all clients that give the

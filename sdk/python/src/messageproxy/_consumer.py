@@ -16,7 +16,7 @@ from messageproxy._errors import (
     unavailable,
 )
 from messageproxy._events import Event, EventKind
-from messageproxy._handling import Delivery, Runner
+from messageproxy._handling import Delivery, Runner, StopConsume
 from messageproxy._lanes import Lanes
 from messageproxy._options import ClientConfig, ConsumeConfig, Handler
 from messageproxy._session import Partition, Session
@@ -240,6 +240,8 @@ class Consumer:
             return
         try:
             self.config.observer(event)
+        except StopConsume as e:
+            self.stop(e)
         except Exception:
             self._logger.warning("the observer of subscription %r failed", self.subscription, exc_info=True)
 

@@ -50,6 +50,11 @@ class NotHandled(Exception):  # noqa: N818 - it is no error
     """A handler of this package's own raises it to have its message neither ACKed nor handled again."""
 
 
+class StopConsume(Exception):  # noqa: N818 - it is no error
+    """A handler or an observer of this package's own raises it to have consume end with it, whatever the options say
+    about handlers that fail."""
+
+
 class Runner:
     """A task that handles messages until no lane has any. It may be told to end the handler that it runs."""
 
@@ -189,6 +194,8 @@ class Runner:
         self._attempt = attempt = 1
         error = self._of_handler(first)
         while True:
+            if isinstance(error, StopConsume):
+                return _Decision(Verdict.FAILED, error)
             if self._told or isinstance(error, NotHandled):
                 return _DROPPED
             consumer.log_failure(f"a handler failed, attempt {attempt}", delivery, error)
@@ -233,6 +240,8 @@ class Runner:
         error = await self._call(decide, delivery.message, cause)
         if error is None:
             return _HANDLED
+        if isinstance(error, StopConsume):
+            return _Decision(Verdict.FAILED, error)
         consumer.log_failure("the failure handler failed", delivery, error)
         if self._told:
             return _DROPPED

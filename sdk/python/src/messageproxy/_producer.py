@@ -402,8 +402,7 @@ class Producer:
 
     async def close(self) -> None:
         """Answers what is unanswered, now, and returns when the tasks have ended. May be called twice."""
-        if not self._closing.is_set():
-            self._begin_close()
+        self.begin_close()
         runner = self._runner
         if runner is None:
             return
@@ -414,7 +413,10 @@ class Producer:
             runner.cancel()
         await asyncio.wait({runner})
 
-    def _begin_close(self) -> None:
+    def begin_close(self) -> None:
+        """Answers what is unanswered, now."""
+        if self._closing.is_set():
+            return
         self._closing.set()
         self._wake.set()
         self._fail_unsent(None)

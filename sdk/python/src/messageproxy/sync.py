@@ -10,7 +10,11 @@
 
 Everything is as in `messageproxy`, whose options, limits and errors hold here. A client has an event loop in a thread
 of its own; its methods may be called from any thread. Callbacks of futures and observers run on that thread: there,
-`Client.close` doesn't wait, and calls that would have to wait raise RuntimeError. Handlers run in threads of a pool.
+`Client.close` doesn't wait, and calls that would have to wait raise RuntimeError.
+
+Handlers run in threads of a pool, each of which handles many messages, one after another: context variables that a
+handler sets are seen by later ones. What a handler raises that isn't an `Exception`, such as SystemExit, stops consume,
+which raises it.
 
 A thread can't be cancelled. A handler that should end, because its message was lost to it or its time is over, finds
 `ending()` set; until it returns, the next message of its partition waits.
@@ -21,6 +25,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import inspect
 import logging
 import threading
 import time
@@ -36,6 +41,7 @@ import grpc
 import messageproxy
 from messageproxy._errors import ClosedError, InvalidTypeError, MessageProxyError, ProduceTimeoutError, copied
 from messageproxy._events import Event
+from messageproxy._handling import StopConsume
 from messageproxy._message import Message, OutgoingMessage, Receipt, encode
 from messageproxy._options import Duration, StartPosition, consume_config, seconds
 from messageproxy._producer import Pending
@@ -149,22 +155,34 @@ class Client:
         self._inbox: deque[_Submission] = deque()  # not empty: the loop is about to look
         self._ended = False  # the loop takes no more
         self._started = threading.Event()
-        self._thread = threading.Thread(target=asyncio.run, args=(self._serve(),), name="messageproxy", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="messageproxy", daemon=True)
         self._thread.start()
         self._started.wait()
 
+    def _run(self) -> None:
+        """Is the thread."""
+        try:
+            asyncio.run(self._serve())
+        except (SystemExit, KeyboardInterrupt) as e:
+            warning = self._client._config.logger.warning
+            warning("the client is closed, since a callback has raised %s on its thread", type(e).__name__)
+
     async def _serve(self) -> None:
-        """Is the thread: runs until the client is closed and its consume calls have ended."""
+        """Runs until the client is closed and its consume calls have ended."""
         self._loop = asyncio.get_running_loop()
         self._closing = asyncio.Event()
         self._client._check_loop()
         self._started.set()
-        await self._closing.wait()
-        await _others_end()
-        with self._lock:
-            self._ended = True
-        await asyncio.sleep(0)  # what was called before that begins
-        await _others_end()
+        try:
+            await self._closing.wait()
+            await _others_end()
+        finally:  # also when a callback of the application's has torn the loop down
+            self._room.close()
+            self._client._begin_close()
+            with self._lock:
+                self._ended = True
+            await asyncio.sleep(0)  # what was called before that begins
+            await _others_end()
 
     def __enter__(self) -> Client:
         return self
@@ -437,6 +455,8 @@ class Subscription:
         for name, function in (("handler", handler), ("failure_handler", failure_handler)):
             if not (callable(function) or (function is None and name == "failure_handler")):
                 raise InvalidTypeError(f"consume: the {name} can't be called")
+            if inspect.iscoroutinefunction(function):
+                raise InvalidTypeError(f"consume: the {name} is an async function, which messageproxy.Client is for")
         consume_config(
             max_handlers=max_handlers,
             key_workers=key_workers,
@@ -453,7 +473,8 @@ class Subscription:
             raise ClosedError
         stop = asyncio.Event()
 
-        async def run() -> None:
+        async def run() -> BaseException | None:
+            """Consumes. The result is what must not be raised on the loop, since it would end that."""
             threads = max_handlers or key_workers or _MANY_THREADS
             pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="messageproxy-handler")
             try:
@@ -469,10 +490,13 @@ class Subscription:
                     ack_timeout=ack_timeout,
                     start=start,
                     drain_timeout=drain_timeout,
-                    observer=observer,
+                    observer=None if observer is None else partial(_contain, observer),
                 )
+            except StopConsume as e:
+                return e.__cause__
             finally:
                 pool.shutdown(wait=False)
+            return None
 
         return Consuming(client, stop, client._submit(run))
 
@@ -480,7 +504,9 @@ class Subscription:
 class Consuming:
     """A consume in the background. Made by `Subscription.start`."""
 
-    def __init__(self, client: Client, stop: asyncio.Event, future: concurrent.futures.Future[None]) -> None:
+    def __init__(
+        self, client: Client, stop: asyncio.Event, future: concurrent.futures.Future[BaseException | None]
+    ) -> None:
         self._client = client
         self._stop = stop
         self._future = future
@@ -501,11 +527,13 @@ class Consuming:
         if not self._future.done():
             self._client._check_may_wait()
         try:
-            _result(self._future, limit)
+            error = _result(self._future, limit)
         except concurrent.futures.TimeoutError:
             if self._future.done():
                 raise
             raise TimeoutError("it has not ended yet") from None
+        if error is not None:
+            raise error
 
 
 def _limit(timeout: Duration | None) -> float | None:
@@ -604,9 +632,30 @@ async def _handle(
 def _call_in_thread(end: threading.Event, handler: Callable[..., None], *arguments: object) -> None:
     _handling.ending = end
     try:
-        handler(*arguments)
+        _check_has_run(_contain(handler, *arguments))
+    except StopIteration as e:
+        raise RuntimeError("the handler raised StopIteration") from e  # which a future can't have
     finally:
         _handling.ending = None
+
+
+def _contain(function: Callable[..., object], *arguments: object) -> object:
+    """Calls a function of the application's, of which what would end the event loop ends consume instead."""
+    try:
+        return function(*arguments)
+    except (Exception, asyncio.CancelledError):
+        raise
+    except BaseException as e:
+        raise StopConsume from e
+
+
+def _check_has_run(result: object) -> None:
+    """Refuses what an async function or a generator has returned, of which nothing has run yet."""
+    if result is None or not (inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result)):
+        return
+    if inspect.iscoroutine(result) or inspect.isgenerator(result):
+        result.close()  # nobody will await it
+    raise TypeError(f"the handler returned a {type(result).__name__}, and so has not run: it must be a plain function")
 
 
 async def _others_end() -> None:
