@@ -27,6 +27,7 @@ def test_targets_that_may_work_are_taken(target: str) -> None:
         ("", "is empty"),
         ("http://proxy:7070", "is a URL"),
         ("HTTPS://proxy", "is a URL"),
+        ("grpc://proxy:7070", "is a URL"),
         ("localhost", "is not an address"),
         ("::1:7070", "is not an address"),
         (":7070", "has no host"),
@@ -53,6 +54,7 @@ def test_targets_that_can_never_work_are_refused(target: str, problem: str) -> N
         {"reconnect_backoff": (0, 1)},
         {"reconnect_backoff": (2, 1)},
         {"reconnect_backoff": (1, math.inf)},
+        {"reconnect_backoff": (1, 10**400)},
         {"reconnect_backoff": 1},
         {"reconnect_backoff": ("1", "2")},
         {"max_outstanding": (0, 1)},
@@ -113,10 +115,10 @@ def test_an_error_says_all() -> None:
     error = MessageProxyError(Code.TOPIC_NOT_FOUND, "there is no topic", message_ids=["a"])
     error.__cause__ = ValueError("because")
     assert str(error) == "topic not found: there is no topic: because"
-    message = Message("orders", 2, None, None, (), 0, "id", 1)
-    assert str(HandlerError(message, 5, ValueError())) == (
-        "the handler failed 5 times with message id of orders/2: ValueError"
-    )
+    message = Message("orders", 2, b"secret", b"secret", (("h", b"secret"),), 0, "id", 1)
+    handler_error = HandlerError(message, 5, ValueError())
+    assert str(handler_error) == "the handler failed 5 times with message id of orders/2: ValueError"
+    assert repr(handler_error) == f"HandlerError('{handler_error}')"
 
 
 def test_an_unknown_outcome_is_found_among_the_causes() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
+from typing import Any
 
 import grpc
 import pytest
@@ -15,6 +17,7 @@ from messageproxy import (
     ClosedError,
     HandlerError,
     HandlersRunningError,
+    InvalidTypeError,
     Message,
     skip_failed,
 )
@@ -180,6 +183,15 @@ async def test_consume_leaves_in_good_order(how: str, server: Server) -> None:
             await task
     assert handlers.begun.empty()  # no other has begun
     await client.close()
+
+
+@pytest.mark.parametrize("stop", [True, threading.Event()])
+async def test_a_stop_of_another_kind_is_refused(stop: Any, client: Client) -> None:
+    subscription = client.subscription("billing", "orders")
+    with pytest.raises(InvalidTypeError, match=r"stop: .* is not an asyncio\.Event"):
+        subscription.messages(stop=stop)
+    with pytest.raises(InvalidTypeError, match="stop"):
+        await subscription.consume(Handlers(), stop=stop)
 
 
 async def test_handlers_are_cancelled_when_the_drain_timeout_is_over(server: Server, client: Client) -> None:

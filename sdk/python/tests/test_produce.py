@@ -64,6 +64,8 @@ async def test_a_message_reaches_the_server_as_it_is(server: Server, client: Cli
         ({"topic": "orders", "headers": [("\ud800", b"")]}, "header 0's key"),
         ({"topic": "orders", "headers": [("k", b"", 1)]}, "not a pair"),
         ({"topic": "orders", "headers": [("k", "text")]}, "header 0's value is str"),
+        ({"topic": "orders", "headers": 5}, "its headers are int"),
+        ({"topic": "orders", "timeout": 10**400}, "timeout: .* too large"),
         ({"topic": "orders", "key": "text"}, "its key is str"),
         ({"topic": "orders", "value": 5}, "its value is int"),
         ({"topic": "orders", "partition": 1 << 31}, "out of range|Value"),

@@ -22,6 +22,7 @@ from messageproxy._options import (
     FailureHandler,
     Handler,
     StartPosition,
+    check_stop,
     client_config,
     consume_config,
     seconds,
@@ -348,6 +349,7 @@ class Subscription:
             drain_timeout=drain_timeout,
             observer=observer,
         )
+        check_stop(stop)
         if not callable(handler):
             raise InvalidTypeError("consume: the handler can't be called")
         for name in (self._name, *self._topics):
@@ -377,6 +379,8 @@ class Subscription:
     ) -> Messages:
         """The messages of the subscription, for `async for`, one at a time. See `Messages`; the options, limits and
         errors are those of `consume`. Without `max_unacked`, as many as the server allows wait in the client."""
+
+        check_stop(stop)
 
         def consume(handler: Handler, stopping: asyncio.Event) -> asyncio.Task[None]:
             return asyncio.create_task(

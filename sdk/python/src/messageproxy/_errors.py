@@ -165,6 +165,10 @@ class HandlerError(Exception):
         self.attempts = attempts
         self.__cause__ = cause
 
+    def __repr__(self) -> str:
+        # Gets into logs, and so without the message's key, value and headers.
+        return f"{type(self).__name__}({str(self)!r})"
+
     def __str__(self) -> str:
         m = self.message
         return (

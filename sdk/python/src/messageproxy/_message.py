@@ -174,7 +174,11 @@ def _other_fields(
 ) -> wire.OutgoingMessage:
     """A message that has nothing but what messages have rarely."""
     fields = wire.OutgoingMessage()
-    for i, header in enumerate(headers):
+    try:
+        pairs = enumerate(headers)
+    except TypeError:
+        raise InvalidTypeError(f"{_CANT}: its headers are {type(headers).__name__}, not pairs") from None
+    for i, header in pairs:
         try:
             name, content = header
         except (TypeError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import socket
@@ -159,9 +160,19 @@ def seconds(option: str, duration: Duration) -> float:
         duration = duration.total_seconds()
     if isinstance(duration, bool) or not isinstance(duration, int | float):
         raise InvalidTypeError(f"{option}: {type(duration).__name__} is no time span: give seconds or a timedelta")
+    try:
+        duration = float(duration)
+    except OverflowError:
+        raise _out_of_range(option, "the time span is too large") from None
     if not math.isfinite(duration) or duration < 0:
         raise _out_of_range(option, f"{duration} s is not a number from 0")
-    return float(duration)
+    return duration
+
+
+def check_stop(stop: asyncio.Event | None) -> None:
+    """Refuses events of other kinds: a threading.Event would have the loop wait, and with it everything."""
+    if not (isinstance(stop, asyncio.Event) or stop is None):
+        raise InvalidTypeError(f"stop: {type(stop).__module__}.{type(stop).__name__} is not an asyncio.Event")
 
 
 def _name(name: str | None) -> str:

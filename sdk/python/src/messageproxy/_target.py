@@ -11,23 +11,24 @@ import grpc
 
 from messageproxy._errors import InvalidTypeError, MessageProxyError, invalid
 
-_GRPC_SCHEMES = ("unix:", "unix-abstract:", "vsock:", "dns:", "ipv4:", "ipv6:", "xds:")
+# Those of gRPC's resolvers; others can't be added in Python.
+_GRPC_SCHEMES = ("unix:", "unix-abstract:", "vsock:", "dns:", "ipv4:", "ipv6:", "xds:", "google-c2p:")
 
 
 def check_target(target: str) -> None:
     """Refuses targets that can never work.
 
-    gRPC accepts most of them, and then tries for ever: it takes "localhost" for port 443, and "http://…" for a name.
+    gRPC accepts most of them, and then tries for ever: it takes "localhost" for port 443, and "http://…", or any other
+    scheme that it doesn't know, for a name.
     """
     if not isinstance(target, str):
         raise InvalidTypeError(f"the target is {type(target).__name__}, not str")
     if not target:
         raise _refused(target, "is empty")
-    scheme, separator, _ = target.partition("://")
-    if separator and scheme.lower() in ("http", "https"):
-        raise _refused(target, "is a URL")
-    if separator or target.startswith(_GRPC_SCHEMES):
+    if target.lower().startswith(_GRPC_SCHEMES):
         return  # for gRPC's resolver to judge
+    if "://" in target:
+        raise _refused(target, "is a URL")
     match = re.fullmatch(r"(\[[^\[\]]*\]|[^\[\]:]*):([^:]*)", target)
     if match is None:
         raise _refused(target, "is not an address")
