@@ -20,7 +20,7 @@ export type Handler = (message: Message, context: HandlerContext) => unknown;
 /**
  * Decides what becomes of a message with which the handler failed for good; `error` is what its last attempt failed
  * with. If it returns, or its promise resolves, the message is ACKed and the partition goes on; what it throws stops
- * `consume`, which ends with that.
+ * `consume`, which ends with that, or with a `HandlerError` if that is `undefined` or `null`.
  */
 export type FailureHandler = (message: Message, error: unknown, context: HandlerContext) => unknown;
 
@@ -54,9 +54,10 @@ export interface MessagesOptions {
    */
   readonly drainTimeout?: number | undefined;
   /**
-   * Is called with what happens to the subscription, one event after another. What it throws is logged. Default: none.
+   * Is called with what happens to the subscription, one event after another. Nobody waits for a promise that it
+   * returns; what it throws, or that rejects with, is logged. Default: none.
    */
-  readonly observer?: ((event: ConsumeEvent) => void) | undefined;
+  readonly observer?: ((event: ConsumeEvent) => unknown) | undefined;
 }
 
 /** Options of {@link Subscription.consume}. What is left out has its default, which is right for most. */
@@ -107,7 +108,7 @@ export interface ConsumeConfig {
   readonly ackTimeout: number; // 0: the server's
   readonly start: "earliest" | "latest";
   readonly drainTimeout: number;
-  readonly observer: (event: ConsumeEvent) => void;
+  readonly observer: (event: ConsumeEvent) => unknown;
 }
 
 /** Adds the defaults to options, and refuses what is out of range. */

@@ -1,13 +1,13 @@
 import { Backoff } from "./backoff.js";
 import type { Connection } from "./connection.js";
 import type { ConsumeConfig, Handler } from "./consume-options.js";
-import { abortReason, ClosedError, endsForGood, errorText, HandlersRunningError } from "./errors.js";
+import { abortReason, ClosedError, endsForGood, HandlersRunningError, textOf } from "./errors.js";
 import type { ConsumeEvent } from "./events.js";
 import { Handling, type HandlerSetting, type Verdict } from "./handling.js";
 import { Lanes, type Task } from "./lanes.js";
 import type { ClientConfig } from "./options.js";
 import { Session, type SessionOwner, type Subscribing } from "./session.js";
-import { after, Ending, onAbort, sleep, takeTurns } from "./sync.js";
+import { after, callSafely, Ending, onAbort, sleep, takeTurns } from "./sync.js";
 
 /** How long handlers have to return once they were told to end and consume has nothing else to do, in milliseconds. */
 const cancelMilliseconds = 1000;
@@ -107,11 +107,12 @@ export class Consumer implements SessionOwner {
   /** Logs what happened and passes it on. */
   event(event: ConsumeEvent): void {
     this.#log(event);
-    try {
-      this.#config.observer(event);
-    } catch (error) {
-      this.#warn("the observer failed", { event: event.kind, error });
-    }
+    void callSafely(
+      () => this.#config.observer(event),
+      (error) => {
+        this.#warn("the observer failed", { event: event.kind, error });
+      },
+    );
   }
 
   async #runSessions(): Promise<void> {
@@ -240,7 +241,7 @@ export class Consumer implements SessionOwner {
         this.#warn("the server has trouble with the broker", { error: event.error });
         break;
       case "recovered":
-        this.#info("the server's trouble with the broker is over", { trouble: errorText(event.error) });
+        this.#info("the server's trouble with the broker is over", { trouble: textOf(event.error) });
         break;
       case "notice":
         this.#warn("notice from the server", { error: event.error });

@@ -139,7 +139,7 @@ export class HandlerError extends Error {
     const { id, topic, partition } = failedMessage;
     super(
       `the handler failed ${String(attempts)} times with message ${id} of ${topic}/${String(partition)}: ` +
-        errorText(cause),
+        textOf(cause),
       { cause },
     );
     this.failedMessage = failedMessage;
@@ -191,9 +191,16 @@ export function abortReason(text: string, cause?: unknown): Error {
   return reason;
 }
 
-/** Says what was thrown, whatever that is. */
-export function errorText(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown);
+/**
+ * Says what anything is that isn't this library's, an error by its message. It never throws, though making a text of
+ * something may, as of an object without a prototype.
+ */
+export function textOf(anything: unknown): string {
+  try {
+    return String(anything instanceof Error ? anything.message : anything);
+  } catch {
+    return "something that has no text";
+  }
 }
 
 /**

@@ -56,11 +56,20 @@ export class Handling {
 
   /** Says what becomes of the message when the handler has returned, with a result. */
   returned(result: unknown): Verdict {
-    return this.#finish(result === notHandled ? dropped : handled);
+    return this.#finish(verdictOn(result));
   }
 
-  /** Calls the handler again, which has failed, until it succeeds or the attempts run out. Never rejects. */
+  /** Says what becomes of the message when the handler has failed. Never rejects, whatever others' code throws. */
   async failed(error: unknown): Promise<Verdict> {
+    try {
+      return this.#finish(await this.#retry(error));
+    } catch (unexpected) {
+      return this.#finish({ kind: "failed", error: unexpected });
+    }
+  }
+
+  /** Calls the handler again, which has failed, until it succeeds or the attempts run out. */
+  async #retry(error: unknown): Promise<Verdict> {
     const { count, minBackoff, maxBackoff } = this.#setting.config.attempts;
     const retry = new Backoff(minBackoff, maxBackoff);
     let lastError = error;
@@ -68,18 +77,18 @@ export class Handling {
       this.#logFailure("a handler failed", lastError, { attempt });
       const wait = retry.next();
       if (attempt === count || !this.#mayRetry(performance.now() - this.#began + wait)) {
-        return this.#finish(await this.#failedForGood(attempt, lastError));
+        return await this.#failedForGood(attempt, lastError);
       }
       if (!(await this.#sleep(wait))) {
         break;
       }
       try {
-        return this.returned(await this.#call());
+        return verdictOn(await this.#call());
       } catch (nextError) {
         lastError = nextError;
       }
     }
-    return this.#finish(dropped);
+    return dropped;
   }
 
   #call(): unknown {
@@ -105,15 +114,20 @@ export class Handling {
 
   async #failedForGood(attempts: number, cause: unknown): Promise<Verdict> {
     const { onFailure } = this.#setting.config;
+    const failed = (error?: unknown): Verdict => ({
+      kind: "failed",
+      // Who gets nothing as the error would take consume for having stopped as it was asked to.
+      error: error ?? new HandlerError(this.#task.message, attempts, cause),
+    });
     if (onFailure === undefined) {
-      return { kind: "failed", error: new HandlerError(this.#task.message, attempts, cause) };
+      return failed();
     }
     try {
       await onFailure(this.#task.message, cause, this.#context);
       return handled;
     } catch (error) {
       this.#logFailure("onFailure failed", error, {});
-      return this.#context.ended ? dropped : { kind: "failed", error };
+      return this.#context.ended ? dropped : failed(error);
     }
   }
 
@@ -122,6 +136,10 @@ export class Handling {
     const { topic, partition } = this.#task.partition;
     logger.warn(what, { subscription, topic, partition, messageId: this.#task.id, ...fields, error });
   }
+}
+
+function verdictOn(result: unknown): Verdict {
+  return result === notHandled ? dropped : handled;
 }
 
 /** Makes its signal when that is asked for, as most handlers are short and don't. */

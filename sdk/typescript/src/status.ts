@@ -1,7 +1,7 @@
 import { Code as StatusCode, ConnectError } from "@connectrpc/connect";
 import type { MessageShape } from "@bufbuild/protobuf";
 
-import { Code, errorText, MessageProxyError } from "./errors.js";
+import { Code, MessageProxyError, textOf } from "./errors.js";
 import { ErrorSchema } from "./gen/messageproxy/v1/messageproxy_pb.js";
 
 /** Makes an error of one of the wire contract. Codes that this version doesn't know keep their number. */
@@ -33,7 +33,7 @@ export function streamError(thrown: unknown): MessageProxyError {
 
 /** Says why no address of several could be connected to, which Node leaves to the errors within its own. */
 function causeText(cause: unknown): string {
-  return cause instanceof AggregateError ? cause.errors.map(errorText).join("; ") : errorText(cause);
+  return cause instanceof AggregateError ? cause.errors.map(textOf).join("; ") : textOf(cause);
 }
 
 const unavailable = { code: Code.BrokerUnavailable, retryable: true };

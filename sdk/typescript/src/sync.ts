@@ -6,6 +6,18 @@ export function after(ms: number, then: () => void): NodeJS.Timeout {
   return setTimeout(then, Math.min(ms, longestTimer));
 }
 
+/**
+ * Calls a function that isn't this library's. What it throws, or its promise rejects with, which nobody waits for, goes
+ * to `failed`: otherwise that would end the process.
+ */
+export async function callSafely(call: () => unknown, failed: (error: unknown) => void): Promise<void> {
+  try {
+    await call();
+  } catch (error) {
+    failed(error);
+  }
+}
+
 /** Something that ends once, for a reason, and tells whoever minds. */
 export class Ending {
   #ended = false;

@@ -343,6 +343,33 @@ describe("consume", () => {
     assert.doesNotMatch(text, /secret|115, 101/);
   });
 
+  it("goes on when promises of the observer and of the logger are rejected", async () => {
+    await using server = await TestServer.start();
+    const warnings = new Channel<string>();
+    const full = new Error("the log is full");
+    const logger = {
+      info: () => Promise.reject(full),
+      warn: (text: string) => {
+        warnings.put(text);
+        return Promise.reject(full);
+      },
+    };
+    await using client = new Client(server.target, { logger });
+    const stop = new AbortController();
+    const ended = client.subscription("s", ["orders"]).consume(() => undefined, {
+      signal: stop.signal,
+      observer: ({ kind }) => Promise.reject(new Error(`nothing is known of ${kind}`)),
+    });
+    const stream = await server.consumeStreams.next();
+    await stream.subscribed();
+    assert.equal(await warnings.next(), "the observer failed");
+    stream.deliver("orders", 0, named("1"));
+    assert.deepEqual(await stream.acks(1), ["1"]);
+    stop.abort();
+    await stream.left();
+    await ended;
+  });
+
   it("ends with the error of a stream that ended for good, and connects again after others", async () => {
     await using server = await TestServer.start();
     await using client = new Client(server.target, { reconnectBackoff: fast });
@@ -444,6 +471,40 @@ describe("handlers that fail", () => {
       return true;
     });
     assert.equal(consuming.calls.size, 0);
+  });
+
+  it("may throw what has no text", async () => {
+    await using server = await TestServer.start();
+    await using client = new Client(server.target);
+    using consuming = new Consuming(client, { attempts: { count: 1 } });
+    const stream = await server.consumeStreams.next();
+    await stream.subscribed();
+    stream.deliver("orders", 0, named("1"));
+    const thrown: unknown = Object.create(null);
+    (await consuming.calls.next()).fail(thrown);
+    await stream.left();
+    await assert.rejects(consuming.ended, (error: HandlerError) => {
+      assert.ok(error instanceof HandlerError);
+      assert.equal(error.cause, thrown);
+      return true;
+    });
+  });
+
+  it("stop consume with an error, though the failure handler gives none", async () => {
+    await using server = await TestServer.start();
+    await using client = new Client(server.target);
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- what others' code does
+    using consuming = new Consuming(client, { attempts: { count: 1 }, onFailure: () => Promise.reject() });
+    const stream = await server.consumeStreams.next();
+    await stream.subscribed();
+    stream.deliver("orders", 0, named("1"));
+    (await consuming.calls.next()).fail("one");
+    await stream.left();
+    await assert.rejects(consuming.ended, (error: HandlerError) => {
+      assert.ok(error instanceof HandlerError);
+      assert.deepEqual([error.failedMessage.id, error.cause], ["1", "one"]);
+      return true;
+    });
   });
 
   it("have the failure handler decide", async () => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it, mock } from "node:test";
 
 import { Backoff } from "../src/backoff.js";
-import { Code, endsForGood, MessageProxyError } from "../src/errors.js";
+import { Code, endsForGood, MessageProxyError, textOf } from "../src/errors.js";
 import { Lanes, type Task } from "../src/lanes.js";
 import { ErrorCode } from "../src/gen/messageproxy/v1/messageproxy_pb.js";
 import type { Pending } from "../src/pending.js";
@@ -36,6 +36,20 @@ describe("codes", () => {
     const ends = (code: number, retryable: boolean) => endsForGood(new MessageProxyError(code, "", { retryable }));
     assert.deepEqual([ends(Code.TopicNotFound, true), ends(Code.Internal, false)], [true, false]);
     assert.deepEqual([ends(4711, true), ends(4711, false)], [false, true]);
+  });
+});
+
+describe("the text of something", () => {
+  it("is there whatever it is", () => {
+    const silent = new Error();
+    Object.defineProperty(silent, "message", {
+      get: () => {
+        throw new Error("no message");
+      },
+    });
+    const texts = [new Error("why"), "why", undefined, Symbol("why"), Object.create(null), silent].map(textOf);
+    const none = "something that has no text";
+    assert.deepEqual(texts, ["why", "why", "undefined", "Symbol(why)", none, none]);
   });
 });
 
