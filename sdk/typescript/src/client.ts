@@ -1,17 +1,11 @@
 import { type Connection, prepareConnection } from "./connection.js";
 import type { ConsumerClient } from "./consumer.js";
 import type { OutgoingMessage, Receipt } from "./message.js";
-import { type ClientConfig, clientConfig, type ClientOptions } from "./options.js";
+import { type CallOptions, type ClientConfig, clientConfig, type ClientOptions } from "./options.js";
 import { Producer } from "./producer.js";
 import { Subscription } from "./subscription.js";
 import { Ending } from "./sync.js";
 import { parseTarget } from "./target.js";
-
-/** Options of a call. */
-export interface CallOptions {
-  /** Ends the call. Default: none. */
-  readonly signal?: AbortSignal | undefined;
-}
 
 /** Produces and consumes messages. Make one for the whole application and share it. */
 export class Client implements AsyncDisposable {
@@ -27,7 +21,7 @@ export class Client implements AsyncDisposable {
    * @throws {@link MessageProxyError} with `Code.InvalidArgument` for a target that can never work, and for an option
    * that is out of range.
    */
-  constructor(target: string, options: ClientOptions = {}) {
+  constructor(target: string, options?: ClientOptions) {
     const address = parseTarget(target);
     const config: ClientConfig = clientConfig(options);
     const connect = (): Connection => prepareConnection(address, config);
@@ -50,16 +44,16 @@ export class Client implements AsyncDisposable {
    * twice, except after the server has said that it was not stored. On a closed client it rejects with {@link
    * ClosedError}.
    */
-  produce(message: OutgoingMessage, options: CallOptions = {}): Promise<Receipt> {
-    return this.#producer.produce(message, options.signal);
+  produce(message: OutgoingMessage, options?: CallOptions): Promise<Receipt> {
+    return this.#producer.produce(message, options);
   }
 
   /**
    * Waits until every message that was given to produce before is answered. It rejects with the signal's reason if that
    * is aborted first, and with {@link ClosedError} on a closed client.
    */
-  async flush(options: CallOptions = {}): Promise<void> {
-    await this.#producer.flush(options.signal);
+  async flush(options?: CallOptions): Promise<void> {
+    await this.#producer.flush(options);
   }
 
   /**

@@ -1,6 +1,7 @@
+import { textOf } from "./errors.js";
 import type { ConsumeEvent } from "./events.js";
 import type { Message } from "./message.js";
-import { check, checkSignal, requireBackoff, requireInteger } from "./options.js";
+import { check, requireBackoff, requireInteger, requireOptions, signalOf } from "./options.js";
 
 /** What a handler is given beside the message. */
 export interface HandlerContext {
@@ -100,6 +101,7 @@ export interface ConsumeOptions extends MessagesOptions {
 
 /** The options of a consume call, all of them, in range. */
 export interface ConsumeConfig {
+  readonly signal: AbortSignal | undefined;
   readonly maxHandlers: number; // 0: as many as partitions
   readonly keyWorkers: number; // 0: by partition
   readonly attempts: { readonly count: number; readonly minBackoff: number; readonly maxBackoff: number };
@@ -112,9 +114,11 @@ export interface ConsumeConfig {
 }
 
 /** Adds the defaults to options, and refuses what is out of range. */
-export function consumeConfig(options: ConsumeOptions): ConsumeConfig {
-  const { signal, observer, onFailure } = options;
+export function consumeConfig(given: ConsumeOptions | undefined): ConsumeConfig {
+  const options: ConsumeOptions = requireOptions("options", given) ?? {};
+  requireOptions("attempts", options.attempts);
   const config: ConsumeConfig = {
+    signal: signalOf(options),
     maxHandlers: options.maxHandlers ?? 0,
     keyWorkers: options.keyWorkers ?? 0,
     attempts: {
@@ -122,12 +126,12 @@ export function consumeConfig(options: ConsumeOptions): ConsumeConfig {
       minBackoff: options.attempts?.minBackoff ?? 100,
       maxBackoff: options.attempts?.maxBackoff ?? 10_000,
     },
-    onFailure,
+    onFailure: options.onFailure ?? undefined,
     maxUnacked: options.maxUnacked ?? 0,
     ackTimeout: options.ackTimeout ?? 0,
     start: options.start ?? "earliest",
     drainTimeout: options.drainTimeout ?? 20_000,
-    observer: observer ?? (() => undefined),
+    observer: options.observer ?? (() => undefined),
   };
   requireInteger("maxHandlers", config.maxHandlers, 0, Number.MAX_SAFE_INTEGER);
   requireInteger("keyWorkers", config.keyWorkers, 0, Number.MAX_SAFE_INTEGER);
@@ -136,13 +140,13 @@ export function consumeConfig(options: ConsumeOptions): ConsumeConfig {
   requireInteger("maxUnacked", config.maxUnacked, 0, 2 ** 31 - 1);
   requireTime("ackTimeout", config.ackTimeout);
   requireTime("drainTimeout", config.drainTimeout);
-  check(["earliest", "latest"].includes(config.start), "start", `${config.start} is neither "earliest" nor "latest"`);
+  const { start, onFailure, observer } = config;
+  check(["earliest", "latest"].includes(start), "start", `${textOf(start)} is neither "earliest" nor "latest"`);
   check(onFailure === undefined || typeof onFailure === "function", "onFailure", "is no function");
-  check(observer === undefined || typeof observer === "function", "observer", "is no function");
-  checkSignal(signal);
+  check(typeof observer === "function", "observer", "is no function");
   return config;
 }
 
 function requireTime(option: string, ms: number): void {
-  check(Number.isFinite(ms) && ms >= 0, option, `${String(ms)} ms: a time must not be below 0`);
+  check(Number.isFinite(ms) && ms >= 0, option, `${textOf(ms)} ms: a time must not be below 0`);
 }

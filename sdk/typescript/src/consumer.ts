@@ -62,9 +62,9 @@ export class Consumer implements SessionOwner {
   }
 
   /** Opens sessions until one is the last. */
-  async run(signal: AbortSignal | undefined): Promise<void> {
+  async run(): Promise<void> {
     const cleanups = [
-      onAbort(signal, () => {
+      onAbort(this.#config.signal, () => {
         this.stop();
       }),
       this.#client.closed.onEnd(() => {

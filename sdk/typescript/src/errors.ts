@@ -170,13 +170,13 @@ export class HandlersRunningError extends Error {
 }
 
 /** Makes the error of an argument that isn't valid. */
-export function invalidArgument(text: string): MessageProxyError {
-  return new MessageProxyError(Code.InvalidArgument, text);
+export function invalidArgument(text: string, cause?: unknown): MessageProxyError {
+  return new MessageProxyError(Code.InvalidArgument, text, { cause });
 }
 
 /** Makes the error of an option that is out of range. */
-export function invalidOption(option: string, why: string): MessageProxyError {
-  return invalidArgument(`${option}: ${why}`);
+export function invalidOption(option: string, why: string, cause?: unknown): MessageProxyError {
+  return invalidArgument(`${option}: ${why}`, cause);
 }
 
 /** Makes the error of a message that was put on the wire and not answered. */

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-export { type CallOptions, Client } from "./client.js";
+export { Client } from "./client.js";
 export {
   type ConsumeOptions,
   type FailureHandler,
@@ -24,5 +24,5 @@ export {
 export type { AssignedEvent, ConnectedEvent, ConsumeEvent, ErrorEvent, WithdrawnEvent } from "./events.js";
 export type { Logger } from "./log.js";
 export type { Header, Message, OutgoingHeader, OutgoingMessage, Receipt, TopicPartition } from "./message.js";
-export type { ClientOptions } from "./options.js";
+export type { CallOptions, ClientOptions } from "./options.js";
 export type { Subscription } from "./subscription.js";

@@ -1,8 +1,14 @@
 import { hostname } from "node:os";
-import type { ConnectionOptions } from "node:tls";
+import { type ConnectionOptions, createSecureContext } from "node:tls";
 
-import { invalidOption } from "./errors.js";
+import { invalidOption, textOf } from "./errors.js";
 import { guarded, type Logger, noLogger } from "./log.js";
+
+/** Options of a call. */
+export interface CallOptions {
+  /** Ends the call. Default: none. */
+  readonly signal?: AbortSignal | undefined;
+}
 
 /** Options of a client. What is left out has its default, which is right for most. */
 export interface ClientOptions {
@@ -52,8 +58,13 @@ export interface ClientConfig {
 const MiB = 2 ** 20;
 
 /** Adds the defaults to options, and refuses what is out of range. */
-export function clientConfig(options: ClientOptions): ClientConfig {
-  const { clientName, tls, logger } = options;
+export function clientConfig(given: ClientOptions | undefined): ClientConfig {
+  const options: ClientOptions = requireOptions("options", given) ?? {};
+  requireOptions("reconnectBackoff", options.reconnectBackoff);
+  requireOptions("maxOutstanding", options.maxOutstanding);
+  const clientName = options.clientName ?? hostname().toWellFormed();
+  const tls = options.tls ?? false;
+  const logger = options.logger ?? noLogger;
   const reconnectBackoff = {
     min: options.reconnectBackoff?.min ?? 100,
     max: options.reconnectBackoff?.max ?? 10_000,
@@ -63,27 +74,21 @@ export function clientConfig(options: ClientOptions): ClientConfig {
     bytes: options.maxOutstanding?.bytes ?? 64 * MiB,
   };
   const maxMessageBytes = options.maxMessageBytes ?? 60 * MiB;
-  if (clientName !== undefined) {
-    requireName(clientName);
-  }
+  requireName(clientName);
   requireBackoff("reconnectBackoff", reconnectBackoff);
   check(reconnectBackoff.min > 0, "reconnectBackoff", `min, ${String(reconnectBackoff.min)} ms, is not above 0`);
   requireInteger("maxOutstanding.messages", maxOutstanding.messages, 1, Number.MAX_SAFE_INTEGER);
   requireInteger("maxOutstanding.bytes", maxOutstanding.bytes, 1, Number.MAX_SAFE_INTEGER);
   requireInteger("maxMessageBytes", maxMessageBytes, 1, 1024 * MiB);
-  check(
-    tls === undefined || typeof tls === "boolean" || (typeof tls === "object" && (tls as unknown) !== null),
-    "tls",
-    "is neither a boolean nor options of a TLS connection",
-  );
-  check(logger === undefined || isLogger(logger), "logger", "has no methods info and warn");
+  requireTLS(tls);
+  check(isLogger(logger), "logger", "has no methods info and warn");
   return {
     tls: tls === true ? {} : tls === false ? undefined : tls,
-    clientName: clientName ?? hostname().toWellFormed(),
+    clientName,
     reconnectBackoff,
     maxOutstanding,
     maxMessageBytes,
-    logger: logger === undefined ? noLogger : guarded(logger),
+    logger: guarded(logger),
   };
 }
 
@@ -92,6 +97,19 @@ function requireName(name: string): void {
   check(name.isWellFormed(), "clientName", `${JSON.stringify(name)} is not valid Unicode`);
   const bytes = Buffer.byteLength(name);
   check(bytes <= 512, "clientName", `the name has ${String(bytes)} bytes, more than 512`);
+}
+
+/** Refuses keys and certificates that can't be used: every connection would fail with them. */
+function requireTLS(tls: boolean | ConnectionOptions): void {
+  if (typeof tls === "boolean") {
+    return;
+  }
+  check(typeof tls === "object", "tls", "is neither a boolean nor options of a TLS connection");
+  try {
+    createSecureContext(tls);
+  } catch (error) {
+    throw invalidOption("tls", textOf(error), error);
+  }
 }
 
 function isLogger(logger: Logger): boolean {
@@ -105,12 +123,18 @@ export function check(ok: boolean, option: string, why: string): void {
   }
 }
 
+/** Refuses options that are no object, whose properties would all be left out. Like `undefined`, `null` is none. */
+export function requireOptions<T extends object>(option: string, options: T | undefined): T | undefined {
+  check(options === undefined || typeof options === "object", option, "is no object with options");
+  return options ?? undefined;
+}
+
 /** Refuses an option that is no integer from `min` to `max`. */
 export function requireInteger(option: string, value: number, min: number, max: number): void {
   check(
     Number.isInteger(value) && value >= min && value <= max,
     option,
-    `${String(value)} is no integer from ${String(min)} to ${String(max)}`,
+    `${textOf(value)} is no integer from ${String(min)} to ${String(max)}`,
   );
 }
 
@@ -119,11 +143,17 @@ export function requireBackoff(option: string, { min, max }: { readonly min: num
   check(
     Number.isFinite(min) && Number.isFinite(max) && min >= 0 && max >= min,
     option,
-    `${String(min)} and ${String(max)} ms: the first must not be below 0, the second not below the first`,
+    `${textOf(min)} and ${textOf(max)} ms: the first must not be below 0, the second not below the first`,
   );
 }
 
-/** Refuses what is no signal. */
-export function checkSignal(signal: AbortSignal | undefined): void {
-  check(signal === undefined || typeof signal.addEventListener === "function", "signal", "is no AbortSignal");
+/** Takes the signal out of options, and refuses what is none. */
+export function signalOf(options: CallOptions | undefined): AbortSignal | undefined {
+  const signal = requireOptions("options", options)?.signal ?? undefined;
+  check(signal === undefined || isSignal(signal), "signal", "is no AbortSignal");
+  return signal;
+}
+
+function isSignal(signal: AbortSignal): boolean {
+  return typeof signal.addEventListener === "function" && typeof signal.throwIfAborted === "function";
 }

@@ -3,7 +3,7 @@ import { isUint8Array } from "node:util/types";
 import { fromBinary } from "@bufbuild/protobuf";
 import { WireType } from "@bufbuild/protobuf/wire";
 
-import { Code, invalidArgument, MessageProxyError } from "./errors.js";
+import { Code, invalidArgument, MessageProxyError, textOf } from "./errors.js";
 import { ErrorSchema, ProduceResponseSchema } from "./gen/messageproxy/v1/messageproxy_pb.js";
 import type { OutgoingHeader, OutgoingMessage, Receipt } from "./message.js";
 import { errorFromWire } from "./status.js";
@@ -180,8 +180,8 @@ function checkPartition(partition: number | null | undefined): number | undefine
   if (partition === undefined || partition === null) {
     return undefined;
   }
-  if ((partition | 0) !== partition) {
-    throw invalidMessage(`its partition, ${String(partition)}, is no 32-bit integer`);
+  if (typeof partition !== "number" || (partition | 0) !== partition) {
+    throw invalidMessage(`its partition, ${textOf(partition)}, is no 32-bit integer`);
   }
   return partition;
 }

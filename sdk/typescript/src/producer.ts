@@ -3,7 +3,7 @@ import type { Connection } from "./connection.js";
 import { ClosedError, Code, endsForGood, MessageProxyError, unknownOutcome } from "./errors.js";
 import { FlushGroups } from "./flush.js";
 import type { OutgoingMessage, Receipt } from "./message.js";
-import { checkSignal, type ClientConfig } from "./options.js";
+import { type CallOptions, type ClientConfig, signalOf } from "./options.js";
 import type { Pending } from "./pending.js";
 import { encode, produceAnswer, produceRequest, type Result } from "./produce-wire.js";
 import { Room } from "./room.js";
@@ -59,9 +59,10 @@ export class Producer {
     });
   }
 
-  produce(message: OutgoingMessage, signal: AbortSignal | undefined): Promise<Receipt> {
+  produce(message: OutgoingMessage, options: CallOptions | undefined): Promise<Receipt> {
     return new Promise((resolve, reject) => {
-      this.#check(signal);
+      this.#requireOpen();
+      const signal = signalOf(options);
       const { body, size } = encode(message, this.#config.maxMessageBytes);
       signal?.throwIfAborted();
       const m: Pending = {
@@ -82,9 +83,10 @@ export class Producer {
   }
 
   /** Waits until everything that was produced before is answered. */
-  flush(signal: AbortSignal | undefined): Promise<void> {
+  flush(options: CallOptions | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#check(signal);
+      this.#requireOpen();
+      const signal = signalOf(options);
       signal?.throwIfAborted();
       const done = new Ending();
       const giveUp = this.#flushes.seal(() => {
@@ -117,12 +119,11 @@ export class Producer {
     clearTimeout(timer);
   }
 
-  /** Refuses a call of a closed client, and one whose signal is none. */
-  #check(signal: AbortSignal | undefined): void {
+  /** Refuses a call of a closed client. */
+  #requireOpen(): void {
     if (this.#closing.ended) {
       throw new ClosedError();
     }
-    checkSignal(signal);
   }
 
   /** Queues m, which has got its place. */

@@ -6,9 +6,10 @@ import {
   type MessagesOptions,
 } from "./consume-options.js";
 import { Consumer, type ConsumerClient } from "./consumer.js";
-import { ClosedError, invalidArgument } from "./errors.js";
+import { ClosedError, invalidArgument, textOf } from "./errors.js";
 import { notHandled } from "./handling.js";
 import type { Message } from "./message.js";
+import { requireOptions } from "./options.js";
 import { onAbort } from "./sync.js";
 
 /**
@@ -29,7 +30,7 @@ export class Subscription {
     }
     for (const text of [name, ...(topics as readonly string[])]) {
       if (typeof text !== "string") {
-        throw invalidArgument(`${String(text)} is no string, which subscriptions and topics must be`);
+        throw invalidArgument(`${textOf(text)} is no string, which subscriptions and topics must be`);
       }
       if (!text.isWellFormed()) {
         throw invalidArgument(`${JSON.stringify(text)} is not valid Unicode, which subscriptions and topics must be`);
@@ -68,7 +69,7 @@ export class Subscription {
    * and
    * `Internal`; any other code counts by its `retryable`.
    */
-  async consume(handler: Handler, options: ConsumeOptions = {}): Promise<void> {
+  async consume(handler: Handler, options?: ConsumeOptions): Promise<void> {
     if (this.#client.closed.ended) {
       throw new ClosedError();
     }
@@ -76,7 +77,7 @@ export class Subscription {
     if (typeof handler !== "function") {
       throw invalidArgument("the handler is no function");
     }
-    await this.#consume(config, handler, options.signal);
+    await this.#consume(config, handler);
   }
 
   /**
@@ -94,19 +95,21 @@ export class Subscription {
    * ends after its body. It ends with the errors of {@link Subscription.consume}, but for `HandlerError`. There are no
    * further attempts, and nothing tells the body that its message went to someone else.
    */
-  messages(options: MessagesOptions = {}): AsyncGenerator<Message, void, undefined> {
-    const { signal, maxUnacked, ackTimeout, start, drainTimeout, observer } = options;
+  messages(options?: MessagesOptions): AsyncGenerator<Message, void, undefined> {
+    const given: MessagesOptions = requireOptions("options", options) ?? {};
+    const { signal, maxUnacked, ackTimeout, start, drainTimeout, observer } = given;
     const config = consumeConfig({ signal, maxUnacked, ackTimeout, start, drainTimeout, observer, maxHandlers: 1 });
-    return this.#messages(config, signal);
+    return this.#messages(config);
   }
 
-  async *#messages(config: ConsumeConfig, signal: AbortSignal | undefined): AsyncGenerator<Message, void, undefined> {
+  async *#messages(config: ConsumeConfig): AsyncGenerator<Message, void, undefined> {
     const handoff = new Handoff();
     const stop = new AbortController();
-    const forget = onAbort(signal, () => {
+    const forget = onAbort(config.signal, () => {
       stop.abort();
     });
-    const consuming = this.#consume(config, (message) => handoff.offer(message), stop.signal).finally(() => {
+    const stoppable = { ...config, signal: stop.signal };
+    const consuming = this.#consume(stoppable, (message) => handoff.offer(message)).finally(() => {
       handoff.close();
     });
     consuming.catch(() => undefined); // it is looked at when the loop is through, or not at all if that was left
@@ -124,11 +127,11 @@ export class Subscription {
     }
   }
 
-  async #consume(config: ConsumeConfig, handler: Handler, signal: AbortSignal | undefined): Promise<void> {
+  async #consume(config: ConsumeConfig, handler: Handler): Promise<void> {
     if (this.#client.closed.ended) {
       throw new ClosedError();
     }
-    await new Consumer(this.#client, this, config, handler).run(signal);
+    await new Consumer(this.#client, this, config, handler).run();
   }
 }
 

@@ -1,6 +1,6 @@
 import { Resolver } from "node:dns";
 
-import { invalidArgument } from "./errors.js";
+import { invalidArgument, textOf } from "./errors.js";
 
 /** Where a proxy is. */
 export interface Target {
@@ -17,8 +17,11 @@ export interface Target {
  */
 export function parseTarget(target: string): Target {
   const invalid = (problem: string) =>
-    invalidArgument(`the target ${JSON.stringify(target)} ${problem}: give "host:port", or "dns:///host:port"`);
-  if (typeof target !== "string" || target === "") {
+    invalidArgument(`the target ${JSON.stringify(textOf(target))} ${problem}: give "host:port", or "dns:///host:port"`);
+  if (typeof target !== "string") {
+    throw invalid("is no string");
+  }
+  if (target === "") {
     throw invalid("is empty");
   }
   const [, nameServer, address = target] = /^dns:\/\/([^/]*)\/(.*)$/.exec(target) ?? [];

@@ -37,6 +37,12 @@ describe("a client", () => {
         target,
       );
     }
+    for (const target of [undefined, null, 5n, Symbol("localhost:7070"), Object.create(null)] as string[]) {
+      assert.throws(
+        () => new Client(target),
+        (error: MessageProxyError) => error.code === Code.InvalidArgument && error.message.includes("no string"),
+      );
+    }
     for (const target of [
       "localhost:7070",
       "127.0.0.1:1",
@@ -54,14 +60,20 @@ describe("a client", () => {
       ["clientName", "\ud800"],
       ["clientName", "é".repeat(257)],
       ["clientName", 7],
+      ["reconnectBackoff", 100],
       ["reconnectBackoff", { min: 0 }],
       ["reconnectBackoff", { min: 5, max: 4 }],
       ["reconnectBackoff", { min: NaN }],
+      ["maxOutstanding", 5],
       ["maxOutstanding", { messages: 0 }],
       ["maxOutstanding", { bytes: 0 }],
       ["maxMessageBytes", 0],
       ["maxMessageBytes", 2 ** 30 + 1],
+      ["maxMessageBytes", 5n],
+      ["maxMessageBytes", Object.create(null)],
       ["tls", "yes"],
+      ["tls", { cert: "no certificate", key: "no key" }],
+      ["tls", { minVersion: "TLSv9" }],
       ["logger", {}],
     ];
     for (const [option, value] of bad) {
@@ -71,7 +83,10 @@ describe("a client", () => {
         option,
       );
     }
+    assert.throws(() => new Client("localhost:1", 5 as unknown as ClientOptions), /options/);
     new Client("localhost:1", { clientName: "é".repeat(256), maxMessageBytes: 2 ** 30, tls: false });
+    new Client("localhost:1", Object.fromEntries(bad.map(([option]) => [option, null])));
+    new Client("localhost:1", null as unknown as ClientOptions);
   });
 
   it("speaks TLS, with the caller's roots", async () => {

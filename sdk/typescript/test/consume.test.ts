@@ -395,19 +395,23 @@ describe("consume", () => {
 
   it("refuses options that are out of range, by their names", async () => {
     await using client = new Client("localhost:1");
-    const bad: Record<string, unknown> = {
-      maxHandlers: -1,
-      keyWorkers: 0.5,
-      attempts: { count: 0 },
-      maxUnacked: 2 ** 31,
-      ackTimeout: -1,
-      start: "middle",
-      drainTimeout: NaN,
-      onFailure: "skip",
-      observer: 7,
-      signal: {},
-    };
-    for (const [option, value] of Object.entries(bad)) {
+    const bad: [keyof ConsumeOptions, unknown][] = [
+      ["maxHandlers", -1],
+      ["keyWorkers", 0.5],
+      ["keyWorkers", Object.create(null)],
+      ["attempts", 3],
+      ["attempts", { count: 0 }],
+      ["maxUnacked", 2 ** 31],
+      ["ackTimeout", -1],
+      ["start", "middle"],
+      ["start", Symbol("earliest")],
+      ["drainTimeout", NaN],
+      ["onFailure", "skip"],
+      ["observer", 7],
+      ["signal", {}],
+      ["signal", new EventTarget()],
+    ];
+    for (const [option, value] of bad) {
       const named = (error: MessageProxyError) => error.code === Code.InvalidArgument && error.message.includes(option);
       await assert.rejects(
         client.subscription("s", ["t"]).consume(() => undefined, { [option]: value }),
@@ -420,8 +424,25 @@ describe("consume", () => {
       /attempts/,
     );
     assert.throws(() => client.subscription("s", ["t"]).messages({ maxUnacked: -1 }), /maxUnacked/);
+    assert.throws(() => client.subscription("s", ["t"]).messages(5 as unknown as ConsumeOptions), /options/);
+    assert.throws(() => client.subscription(Object.create(null) as string, ["t"]), /no string/);
     assert.throws(() => client.subscription("\ud800", ["t"]), /Unicode/);
     assert.throws(() => client.subscription("s", ["\ud800"]), /Unicode/);
+  });
+});
+
+describe("options of consume", () => {
+  it("may be null, like left out", async () => {
+    const client = new Client("127.0.0.1:1");
+    const subscription = client.subscription("s", ["t"]);
+    const options = ["signal", "attempts", "onFailure", "observer", "start"].map((option) => [option, null] as const);
+    const running = [null, Object.fromEntries(options)].map((none) =>
+      subscription.consume(() => undefined, none as ConsumeOptions),
+    );
+    const ended = running.map((consuming) => assert.rejects(consuming, ClosedError));
+    subscription.messages(null as unknown as ConsumeOptions);
+    await client.close();
+    await Promise.all(ended);
   });
 });
 

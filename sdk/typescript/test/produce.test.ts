@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { Client, ClosedError, Code, MessageProxyError, type OutgoingMessage } from "@messageproxy/client";
+import {
+  type CallOptions,
+  Client,
+  ClosedError,
+  Code,
+  MessageProxyError,
+  type OutgoingMessage,
+} from "@messageproxy/client";
 
 import { ErrorCode } from "../src/gen/messageproxy/v1/messageproxy_pb.js";
 import { Channel, TestServer } from "./server.js";
@@ -93,6 +100,8 @@ describe("produce", () => {
       [{ topic: "t", headers: [{ key: "\udc00" }] }, /not valid Unicode/],
       [{ topic: "t", headers: [{ key: "a", value: 7 }] }, /value of its header 0/],
       [{ topic: "t", partition: 1.5 }, /partition/],
+      [{ topic: "t", partition: 3n }, /partition/],
+      [{ topic: "t", partition: Symbol("3") }, /partition/],
       [{ topic: "t", timestamp: new Date(NaN) }, /timestamp/],
     ];
     const good = client.produce(order("good"));
@@ -106,6 +115,21 @@ describe("produce", () => {
     void stream.serve();
     await good;
     await client.produce(order("x".repeat(100)));
+  });
+
+  it("refuses options that are none, and takes null for leaving them out", async () => {
+    await using server = await TestServer.start();
+    await using client = new Client(server.target);
+    const bad: unknown[] = [5, { signal: 5 }, { signal: {} }, { signal: new EventTarget() }];
+    for (const options of bad as CallOptions[]) {
+      await assert.rejects(client.produce(order("bad"), options), withCode(Code.InvalidArgument));
+      await assert.rejects(client.flush(options), withCode(Code.InvalidArgument));
+    }
+    const none: unknown[] = [null, { signal: null }];
+    const receipts = none.map((options) => client.produce(order("good"), options as CallOptions));
+    void (await server.produceStreams.next()).serve();
+    await Promise.all(receipts);
+    await Promise.all(none.map((options) => client.flush(options as CallOptions)));
   });
 
   it("copies the message", async () => {
