@@ -12,21 +12,23 @@ export interface Task {
 
 /**
  * A queue of messages that are handled one after another: those of a partition, or some keys of all partitions. It
- * outlives streams, so that the messages of a new stream wait for a handler that still runs for the old one.
+ * outlives streams, so that the messages of a new stream wait for a handler that still runs for the old one. It doesn't
+ * outlive its last message, as there may be any number of names.
  */
 export class Lane {
   readonly tasks = new Fifo<Task>();
-  /** It is ready, or a runner has it. */
-  busy = false;
+
+  constructor(readonly name: string | number) {}
 }
 
 /** The lanes of a consumer, and which of them have something to do. */
 export class Lanes {
   readonly #keyWorkers: number;
   readonly #limit: number;
+  /** Those that are ready, and those that are being run. */
   readonly #byName = new Map<string | number, Lane>();
   #keyless = 0; // takes turns
-  /** Those that are not empty and not being run, the first first. */
+  /** Those that are not being run, the first first. They have something to do, unless that was purged. */
   readonly #ready = new Fifo<Lane>();
   #running = 0;
 
@@ -43,12 +45,15 @@ export class Lanes {
 
   /** Queues a task, and says whether another runner is needed for it. */
   push(task: Task): boolean {
-    const lane = this.#of(task);
-    lane.tasks.push(task);
-    if (lane.busy) {
+    const name = this.#nameFor(task);
+    const known = this.#byName.get(name);
+    if (known !== undefined) {
+      known.tasks.push(task);
       return false;
     }
-    lane.busy = true;
+    const lane = new Lane(name);
+    lane.tasks.push(task);
+    this.#byName.set(name, lane);
     this.#ready.push(lane);
     if (this.#limit > 0 && this.#running >= this.#limit) {
       return false;
@@ -64,7 +69,7 @@ export class Lanes {
       if (task !== undefined) {
         return { lane, task };
       }
-      lane.busy = false; // purged
+      this.#byName.delete(lane.name); // purged
     }
     this.#running--;
     return undefined;
@@ -73,7 +78,7 @@ export class Lanes {
   /** Takes a lane back whose task is finished. */
   done(lane: Lane): void {
     if (lane.tasks.empty) {
-      lane.busy = false;
+      this.#byName.delete(lane.name);
     } else {
       this.#ready.push(lane);
     }
@@ -86,14 +91,8 @@ export class Lanes {
     }
   }
 
-  #of(task: Task): Lane {
-    const name = this.#keyWorkers > 0 ? this.#worker(task.message.key) : task.partition.name;
-    let lane = this.#byName.get(name);
-    if (lane === undefined) {
-      lane = new Lane();
-      this.#byName.set(name, lane);
-    }
-    return lane;
+  #nameFor({ message, partition }: Task): string | number {
+    return this.#keyWorkers > 0 ? this.#worker(message.key) : partition.name;
   }
 
   #worker(key: Uint8Array | null): number {

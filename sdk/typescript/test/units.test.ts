@@ -76,6 +76,28 @@ describe("lanes", () => {
     assert.equal(lanes.push(task("c", "c2")), true);
   });
 
+  it("are forgotten when they are empty, and not before", () => {
+    const lanes = new Lanes(0, 0);
+    lanes.push(task("a", "a1"));
+    const first = lanes.pop();
+    assert.ok(first);
+    assert.equal(lanes.push(task("a", "a2")), false, "a1 is still being handled");
+    lanes.done(first.lane);
+    const second = lanes.pop();
+    assert.equal(second?.lane, first.lane);
+    lanes.done(first.lane);
+    lanes.push(task("a", "a3"));
+    const third = lanes.pop();
+    assert.ok(third);
+    assert.notEqual(third.lane, first.lane);
+    lanes.done(third.lane);
+    lanes.push(task("b", "b1"));
+    lanes.purge(() => true);
+    assert.equal(lanes.pop(), undefined);
+    assert.equal(lanes.push(task("b", "b2")), true);
+    assert.equal(lanes.pop()?.task.id, "b2");
+  });
+
   it("keep the order of a long queue", () => {
     const lanes = new Lanes(1, 0);
     const ids = Array.from({ length: 1000 }, (_, i) => String(i));
