@@ -84,7 +84,7 @@ function readMessage(reader: Reader, topic: string, partition: number): Message 
   let key: Uint8Array | null = null;
   let value: Uint8Array | null = null;
   let headers: Header[] | undefined;
-  let timestamp = 0;
+  let timestamp: Date | undefined;
   let deliveryAttempt = 0;
   for (const end = reader.begin(); reader.more(end); ) {
     const field = reader.tag();
@@ -103,7 +103,7 @@ function readMessage(reader: Reader, topic: string, partition: number): Message 
         headers.push(readHeader(reader));
         break;
       case tag(5, WireType.Varint):
-        timestamp = reader.varint();
+        timestamp = reader.date();
         break;
       case tag(6, WireType.Varint):
         deliveryAttempt = reader.varint();
@@ -118,7 +118,7 @@ function readMessage(reader: Reader, topic: string, partition: number): Message 
     key,
     value,
     headers: headers ?? noHeaders,
-    timestamp: new Date(timestamp),
+    timestamp: timestamp ?? new Date(0),
     id,
     deliveryAttempt,
   };

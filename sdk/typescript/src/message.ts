@@ -47,7 +47,10 @@ export interface Message {
   readonly value: Uint8Array | null;
   /** Ordered; keys may repeat. */
   readonly headers: readonly Header[];
-  /** When the event happened, to the millisecond. */
+  /**
+   * When the event happened, to the millisecond. What is out of the range of a `Date`, about 270,000 years around now,
+   * is the end of that range.
+   */
   readonly timestamp: Date;
   /** Identifies the message: the same on every delivery, and never that of another message. */
   readonly id: string;
@@ -64,7 +67,7 @@ export interface Receipt {
   readonly messageId: string;
   /** Where the message went. */
   readonly partition: number;
-  /** The stored timestamp, to the millisecond. */
+  /** The stored timestamp, to the millisecond, within the range of a `Date` like {@link Message.timestamp}. */
   readonly timestamp: Date;
 }
 

@@ -281,7 +281,7 @@ function readResult(reader: Reader): Result {
 function readReceipt(reader: Reader): Receipt {
   let messageId = "";
   let partition = 0;
-  let timestamp = 0;
+  let timestamp: Date | undefined;
   for (const end = reader.begin(); reader.more(end); ) {
     const field = reader.tag();
     switch (field) {
@@ -292,11 +292,11 @@ function readReceipt(reader: Reader): Receipt {
         partition = reader.varint();
         break;
       case tag(3, WireType.Varint):
-        timestamp = reader.varint();
+        timestamp = reader.date();
         break;
       default:
         reader.skip(field);
     }
   }
-  return { messageId, partition, timestamp: new Date(timestamp) };
+  return { messageId, partition, timestamp: timestamp ?? new Date(0) };
 }

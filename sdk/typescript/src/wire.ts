@@ -112,6 +112,12 @@ export function int64Size(value: number): number {
   return value >= 0 ? varintSize(value) : 10;
 }
 
+/** The last millisecond that a Date can be; the first is as long before 1970. */
+const farthestDate = 8.64e15;
+
+/** How deep groups may be within each other. */
+const maxDepth = 100;
+
 /** Reads fields one after another. It throws a ConnectError at whatever can't be Protocol Buffers. */
 export class Reader {
   readonly #bytes: Buffer;
@@ -182,8 +188,14 @@ export class Reader {
     return text;
   }
 
-  /** Passes over a field that has this tag. */
-  skip(tag: number): void {
+  /** Reads a time in milliseconds. What is out of the range of dates becomes the end of that. */
+  date(): Date {
+    const ms = this.varint();
+    return new Date(Math.min(Math.max(ms, -farthestDate), farthestDate));
+  }
+
+  /** Passes over a field that has this tag, and that is within so many groups. */
+  skip(tag: number, depth = 0): void {
     switch ((tag & 7) as WireType) {
       case WireType.Varint:
         this.varint();
@@ -197,8 +209,22 @@ export class Reader {
       case WireType.Bit32:
         this.at += 4;
         break;
-      default: // groups, which are older than anything that speaks this contract
+      case WireType.StartGroup:
+        this.#skipGroup(tag, depth + 1);
+        break;
+      default:
         throw malformed();
+    }
+  }
+
+  /** Passes over a group that has begun with this tag, to the one with the same number that ends it. */
+  #skipGroup(begin: number, depth: number): void {
+    if (depth > maxDepth) {
+      throw malformed();
+    }
+    const end = begin - WireType.StartGroup + WireType.EndGroup;
+    for (let field = this.tag(); field !== end; field = this.tag()) {
+      this.skip(field, depth);
     }
   }
 

@@ -29,7 +29,7 @@ import {
 } from "../src/gen/messageproxy/v1/messageproxy_pb.js";
 import type { OutgoingMessage } from "../src/message.js";
 import { encode, produceAnswer, produceRequest } from "../src/produce-wire.js";
-import { encoded, type Raw, type RawField } from "../src/wire.js";
+import { encoded, type Raw, type RawField, Reader } from "../src/wire.js";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -44,6 +44,8 @@ const unknown: RawField[] = [
   { no: 1001, wireType: 1, data: new Uint8Array(8) },
   { no: 1002, wireType: 2, data: Uint8Array.of(2, 7, 7) },
   { no: 1003, wireType: 5, data: new Uint8Array(4) },
+  // A group with an integer and a group, up to the tag that ends it.
+  { no: 1004, wireType: 3, data: Uint8Array.of(0x08, 1, 0x13, 0x08, 1, 0x14, 0xe4, 0x3e) },
 ];
 
 /** Makes a message of a newer server. */
@@ -51,6 +53,14 @@ function newer<Desc extends DescMessage>(schema: Desc, init: MessageInitShape<De
   const message = create(schema, init);
   message.$unknown = unknown;
   return message;
+}
+
+/** Is what a session is given of a response with messages. */
+function batchData(batch: MessageInitShape<typeof MessageBatchSchema>): Uint8Array {
+  const response = create(ConsumeResponseSchema, { response: { case: "batch", value: batch } });
+  const [field] = encoded(ConsumeResponseSchema, response).$unknown ?? [];
+  assert.ok(field?.no === batchField);
+  return field.data;
 }
 
 /** The integers at which varints get longer, and those at the ends of what there can be. */
@@ -141,6 +151,49 @@ describe("a produce response", () => {
   });
 });
 
+describe("a timestamp that no Date can be", () => {
+  it("is the end of what there can be", () => {
+    for (const [timestampMs, end] of [
+      [2n ** 63n - 1n, 8.64e15],
+      [8_640_000_000_000_001n, 8.64e15],
+      [-8_640_000_000_000_001n, -8.64e15],
+      [-(2n ** 63n), -8.64e15],
+    ] as const) {
+      const outcome = { case: "receipt" as const, value: { timestampMs } };
+      const response = create(ProduceResponseSchema, { results: [{ sequence: 1n, outcome }] });
+      const [result] = produceAnswer(encoded(ProduceResponseSchema, response)).results;
+      assert.deepEqual(result?.outcome, { messageId: "", partition: 0, timestamp: new Date(end) });
+
+      const batch = { partitions: [{ messages: [{ timestampMs }] }] };
+      const [message] = readBatch(batchData(batch))[0]?.messages ?? [];
+      assert.deepEqual(message?.timestamp, new Date(end));
+    }
+  });
+});
+
+describe("groups that nobody knows", () => {
+  const groups = (count: number) => new Reader(Buffer.concat([Buffer.alloc(count, 0x0b), Buffer.alloc(count, 0x0c)]));
+
+  it("are passed over, unless they are absurdly deep", () => {
+    const reader = groups(100);
+    reader.skip(reader.tag());
+    assert.equal(reader.at, 200);
+    for (const depth of [101, 1_000_000]) {
+      const absurd = groups(depth);
+      assert.throws(() => {
+        absurd.skip(absurd.tag());
+      }, ConnectError);
+    }
+  });
+
+  it("end with the number that they began with", () => {
+    const reader = new Reader(Uint8Array.of(0x0b, 0x14, 0x0c));
+    assert.throws(() => {
+      reader.skip(reader.tag());
+    }, ConnectError);
+  });
+});
+
 describe("an ACK request", () => {
   it("has its IDs as the library would read them", () => {
     const ids = ["", "a", "é".repeat(100), ...Array.from({ length: 1000 }, (_, i) => `id-${String(i)}`)];
@@ -170,11 +223,7 @@ describe("a batch", () => {
       { topic: "empty" },
     ],
   });
-  const [field] =
-    encoded(ConsumeResponseSchema, create(ConsumeResponseSchema, { response: { case: "batch", value: batch } }))
-      .$unknown ?? [];
-  assert.ok(field?.no === batchField);
-  const { data } = field;
+  const data = batchData(batch);
 
   it("is read as the library has written it", () => {
     const common = { topic: "ä", partition: 7 };
