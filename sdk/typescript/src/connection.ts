@@ -1,6 +1,6 @@
 import type { LookupAddress } from "node:dns";
 import { lookup, Resolver } from "node:dns/promises";
-import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
+import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node:http2";
 import { connect as connectSocket, isIP, type LookupFunction, type Socket, type TcpNetConnectOpts } from "node:net";
 import { connect as connectTLS } from "node:tls";
 
@@ -10,7 +10,7 @@ import { createGrpcTransport, type GrpcTransportOptions, Http2SessionManager } f
 import { MessageProxy } from "./gen/messageproxy/v1/messageproxy_pb.js";
 import type { ClientConfig } from "./options.js";
 import type { Target } from "./target.js";
-import { after } from "./sync.js";
+import { after, Ending } from "./sync.js";
 import type { Raw } from "./wire.js";
 
 /** How long connecting may take, TLS and the server's first word included. */
@@ -51,14 +51,15 @@ export function prepareConnection(target: Target, config: ClientConfig): Connect
     maxSessionMemory: sessionMemory,
     settings: { initialWindowSize: windowBytes, enablePush: false },
   });
+  const patientSessions = new PatientSessions(sessions);
   const transport = createGrpcTransport({
     baseUrl: baseUrl.origin,
-    sessionManager: new PatientSessions(sessions),
+    sessionManager: patientSessions,
     acceptCompression: [],
   });
   const open = async (method: keyof typeof methods, requests: AsyncIterable<Raw>) => {
-    const response = await transport.stream(methods[method], undefined, undefined, undefined, requests);
-    return response.message;
+    const response = transport.stream(methods[method], undefined, undefined, undefined, requests);
+    return (await unlessLost(patientSessions.lost, response)).message;
   };
   return {
     produce: (requests) => open("produce", requests),
@@ -67,6 +68,16 @@ export function prepareConnection(target: Target, config: ClientConfig): Connect
       sessions.abort();
     },
   };
+}
+
+/** Waits for the response, which never comes once the stream is lost. */
+function unlessLost<T>(lost: Ending, response: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    lost.onEnd(() => {
+      reject(new Error("the server ended the stream without a response"));
+    });
+    response.then(resolve, reject);
+  });
 }
 
 function openSocket({ host, port, nameServer }: Target, config: ClientConfig): Socket {
@@ -135,6 +146,8 @@ function shuffle<T>(items: readonly T[]): T[] {
  */
 class PatientSessions implements NonNullable<GrpcTransportOptions["sessionManager"]> {
   readonly #sessions: Http2SessionManager;
+  /** Ends when the stream has ended without a response, which the library overlooks if the server tells no reason. */
+  readonly lost = new Ending();
 
   constructor(sessions: Http2SessionManager) {
     this.#sessions = sessions;
@@ -150,6 +163,7 @@ class PatientSessions implements NonNullable<GrpcTransportOptions["sessionManage
     });
     try {
       const stream = await this.#sessions.request(...args);
+      this.#watch(stream);
       const { session } = stream;
       if (session !== undefined) {
         session.on("error", () => undefined); // that its streams end says enough
@@ -160,6 +174,24 @@ class PatientSessions implements NonNullable<GrpcTransportOptions["sessionManage
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  #watch(stream: ClientHttp2Stream): void {
+    const end = () => {
+      // The library has the first word, as it may know more.
+      setImmediate(() => {
+        this.lost.end();
+      });
+    };
+    const onAborted = () => {
+      if (stream.rstCode === constants.NGHTTP2_NO_ERROR) {
+        end();
+      }
+    };
+    stream.once("aborted", onAborted).once("close", end);
+    stream.once("response", () => {
+      stream.off("aborted", onAborted).off("close", end);
+    });
   }
 
   notifyResponseByteRead(stream: ClientHttp2Stream): void {

@@ -28,12 +28,21 @@ export function streamError(thrown: unknown): MessageProxyError {
     return errorFromWire(detail);
   }
   const { code, retryable } = isStatus(error) ? codeOfStatus(error.code) : unavailable;
-  return new MessageProxyError(code, error.rawMessage || causeText(error.cause), { retryable, cause: error.cause });
+  return new MessageProxyError(code, error.rawMessage || wordless(error), { retryable, cause: error.cause });
 }
 
-/** Says why no address of several could be connected to, which Node leaves to the errors within its own. */
-function causeText(cause: unknown): string {
+/** Says what an error is that says nothing itself. */
+function wordless({ code, cause }: ConnectError): string {
+  if (cause === undefined) {
+    return `the server ended the stream with ${statusName(code)}`;
+  }
+  // Why no address of several could be connected to, Node leaves to the errors within its own.
   return cause instanceof AggregateError ? cause.errors.map(textOf).join("; ") : textOf(cause);
+}
+
+/** Names a status as the protocol does: INVALID_ARGUMENT. */
+function statusName(code: StatusCode): string {
+  return StatusCode[code].replace(/\B[A-Z]/g, "_$&").toUpperCase();
 }
 
 const unavailable = { code: Code.BrokerUnavailable, retryable: true };

@@ -165,4 +165,18 @@ describe("the status of a stream", () => {
       });
     });
   }
+
+  it("is named if it says nothing else", async () => {
+    await using server = await TestServer.start();
+    await using client = new Client(server.target);
+    const receipt = client.produce({ topic: "orders", value });
+    const stream = await server.produceStreams.next();
+    await stream.messages(1);
+    stream.end(new ConnectError("", StatusCode.ResourceExhausted));
+    await assert.rejects(receipt, ({ cause }: MessageProxyError) => {
+      assert.ok(cause instanceof MessageProxyError);
+      assert.equal(cause.message, "resource exhausted: the server ended the stream with RESOURCE_EXHAUSTED");
+      return true;
+    });
+  });
 });
