@@ -48,8 +48,8 @@ export interface Message {
   /** Ordered; keys may repeat. */
   readonly headers: readonly Header[];
   /**
-   * When the event happened, to the millisecond. What is out of the range of a `Date`, about 270,000 years around now,
-   * is the end of that range.
+   * When the event happened, to the millisecond. What no `Date` can be, more than about 270,000 years before or after
+   * 1970, becomes the first or the last one that there is.
    */
   readonly timestamp: Date;
   /** Identifies the message: the same on every delivery, and never that of another message. */
