@@ -22,13 +22,12 @@ final class Lanes {
      * for which all would wait. The monitor comes after the consumer's lock, and nothing is taken while it is held.
      */
     static final class Lane {
+        private final Object name;
         private final ArrayDeque<Task> tasks = new ArrayDeque<>();
         private Handling current; // or null
-        /** It is in the ready queue, or a runner has it. Guarded by the consumer's lock. */
-        private boolean busy;
 
-        private synchronized void add(Task task) {
-            tasks.add(task);
+        private Lane(Object name) {
+            this.name = name;
         }
 
         private synchronized void addAll(List<Task> more) {
@@ -57,8 +56,11 @@ final class Lanes {
         }
     }
 
-    private final Map<TopicPartition, Lane> byPartition = new HashMap<>();
-    private final Map<Integer, Lane> byKey = new HashMap<>(); // with key workers, instead of byPartition
+    /**
+     * By partition, or with key workers, by the worker's number. Each of them is in the ready queue, or a runner has
+     * it: those that have nothing to do are forgotten, as there may be many more of them.
+     */
+    private final Map<Object, Lane> lanes = new HashMap<>();
     private final int keyWorkers; // 0: by partition
     private int keyless; // takes turns
     /** Lanes that no runner has, the first first. */
@@ -75,34 +77,37 @@ final class Lanes {
     /** Queues messages of a partition. Returns how many more runners are needed, which count from now on. */
     int push(TopicPartition from, List<Task> tasks) {
         if (keyWorkers == 0) {
-            Lane lane = byPartition.computeIfAbsent(from, name -> new Lane());
-            lane.addAll(tasks);
-            return wake(lane);
+            return enqueue(from, tasks);
         }
         int runners = 0;
         for (Task task : tasks) {
-            Lane lane = ofKey(task.message().keyBytes());
-            lane.add(task);
-            runners += wake(lane);
+            runners += enqueue(worker(task.message().keyBytes()), List.of(task));
         }
         return runners;
     }
 
-    private Lane ofKey(ByteString key) {
-        if (key == null) {
-            keyless = (keyless + 1) % keyWorkers;
-            return byKey.computeIfAbsent(keyless, worker -> new Lane());
+    /** The number of the worker for a key; what has none goes to one that is free, if there is any. */
+    private int worker(ByteString key) {
+        if (key != null) {
+            int hash = key.hashCode() * 0x9E3779B9; // spreads keys that differ in few bits
+            return Math.floorMod(hash ^ hash >>> 16, keyWorkers);
         }
-        int hash = key.hashCode() * 0x9E3779B9; // spreads keys that differ in few bits
-        return byKey.computeIfAbsent(Math.floorMod(hash ^ hash >>> 16, keyWorkers), worker -> new Lane());
+        do {
+            keyless = (keyless + 1) % keyWorkers;
+        } while (lanes.containsKey(keyless) && lanes.size() < keyWorkers);
+        return keyless;
     }
 
-    /** A lane has tasks. Returns 1 if it needs another runner. */
-    private int wake(Lane lane) {
-        if (lane.busy) {
+    /** Queues tasks in the lane with a name. Returns 1 if that needs another runner. */
+    private int enqueue(Object name, List<Task> tasks) {
+        Lane lane = lanes.get(name);
+        if (lane != null) {
+            lane.addAll(tasks);
             return 0;
         }
-        lane.busy = true;
+        lane = new Lane(name);
+        lane.addAll(tasks);
+        lanes.put(name, lane);
         addReady(lane);
         if (limit > 0 && running >= limit) {
             return 0;
@@ -118,7 +123,7 @@ final class Lanes {
             if (handling != null) {
                 return handling;
             }
-            lane.busy = false; // purged
+            lanes.remove(lane.name); // purged
         }
         running--;
         return null;
@@ -129,8 +134,13 @@ final class Lanes {
         if (lane.finish()) {
             addReady(lane);
         } else {
-            lane.busy = false;
+            lanes.remove(lane.name);
         }
+    }
+
+    /** How many lanes have something to do. */
+    int size() {
+        return lanes.size();
     }
 
     private void addReady(Lane lane) {
@@ -160,23 +170,18 @@ final class Lanes {
 
     /** Drops the tasks that haven't begun and that a predicate holds for, wherever they are. */
     void purge(Predicate<Task> drop) {
-        forEach(lane -> lane.purge(drop));
+        lanes.values().forEach(lane -> lane.purge(drop));
     }
 
     /** What is begun and not finished. */
     List<Handling> handlings() {
         List<Handling> handlings = new ArrayList<>();
-        forEach(lane -> {
+        for (Lane lane : lanes.values()) {
             Handling current = lane.current();
             if (current != null) {
                 handlings.add(current);
             }
-        });
+        }
         return handlings;
-    }
-
-    private void forEach(java.util.function.Consumer<Lane> action) {
-        byPartition.values().forEach(action);
-        byKey.values().forEach(action);
     }
 }
