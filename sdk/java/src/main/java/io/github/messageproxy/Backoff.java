@@ -9,6 +9,8 @@ import java.util.concurrent.ThreadLocalRandom;
  * at once.
  */
 final class Backoff {
+    private static final Duration LONGEST = Duration.ofNanos(Long.MAX_VALUE / 2);
+
     private final long min;
     private final long max;
     private long limit;
@@ -32,7 +34,9 @@ final class Backoff {
 
     /** A duration in nanoseconds; what is too long for that (146 years and more) becomes 146 years. */
     static long nanos(Duration duration) {
-        Duration longest = Duration.ofNanos(Long.MAX_VALUE / 2);
-        return duration.compareTo(longest) > 0 ? longest.toNanos() : duration.toNanos();
+        if (duration.compareTo(LONGEST) > 0) {
+            return LONGEST.toNanos();
+        }
+        return duration.compareTo(LONGEST.negated()) < 0 ? -LONGEST.toNanos() : duration.toNanos();
     }
 }

@@ -115,8 +115,12 @@ public final class Client implements AutoCloseable {
      * @param name the subscription's name
      * @param topics its topics; all clients of one subscription give the same
      * @return the subscription
+     * @throws MessageProxyException with {@link Code#INVALID_ARGUMENT} if the topics are a null array
      */
     public Subscription subscription(String name, String... topics) {
+        if (topics == null) {
+            throw Errors.badOption("subscription", "the topics are null");
+        }
         return new Subscription(this, name, Collections.unmodifiableList(Arrays.asList(topics.clone())));
     }
 
@@ -229,7 +233,7 @@ public final class Client implements AutoCloseable {
         public Builder clientName(String name) {
             require(name != null, "clientName", "it is null");
             require(Text.isUnicode(name), "clientName", "it is not valid Unicode");
-            int bytes = Text.utf8Length(name);
+            long bytes = Text.utf8Length(name);
             require(bytes <= 512, "clientName", "the name has " + bytes + " bytes, more than 512");
             config.name = name;
             return this;

@@ -13,12 +13,16 @@ public final class Header {
      *
      * @param key must not be null, and must be valid Unicode (no lone surrogates) to be produced
      * @param value may be null, which is another value than empty
+     * @throws MessageProxyException with {@link Code#INVALID_ARGUMENT} if the key is null
      */
     public Header(String key, byte[] value) {
-        this(Objects.requireNonNull(key, "key"), value == null ? null : ByteString.copyFrom(value));
+        this(key, value == null ? null : ByteString.copyFrom(value));
     }
 
     Header(String key, ByteString value) {
+        if (key == null) {
+            throw Errors.badOption("header", "the key is null");
+        }
         this.key = key;
         this.value = value;
     }

@@ -102,10 +102,10 @@ public final class OutgoingMessage {
 
     /** The bytes of key, value and headers, and a little for each header. */
     long size() {
-        long size = (key == null ? 0 : key.size()) + (value == null ? 0L : value.size());
+        long size = (key == null ? 0L : key.size()) + (value == null ? 0L : value.size());
         for (Header header : headers) {
             ByteString headerValue = header.valueBytes();
-            size += Text.utf8Length(header.key()) + (headerValue == null ? 0 : headerValue.size()) + HEADER_BYTES;
+            size += HEADER_BYTES + Text.utf8Length(header.key()) + (headerValue == null ? 0 : headerValue.size());
         }
         return size;
     }
@@ -223,6 +223,7 @@ public final class OutgoingMessage {
          * @param key in valid Unicode; not null
          * @param value copied; null means absent, which is another value than empty
          * @return this builder
+         * @throws MessageProxyException with {@link Code#INVALID_ARGUMENT} if the key is null
          */
         public Builder header(String key, byte[] value) {
             return header(new Header(key, value));
@@ -233,8 +234,12 @@ public final class OutgoingMessage {
          *
          * @param header not null
          * @return this builder
+         * @throws MessageProxyException with {@link Code#INVALID_ARGUMENT} if the header is null
          */
         public Builder header(Header header) {
+            if (header == null) {
+                throw Errors.badOption("header", "it is null");
+            }
             headers.add(header);
             return this;
         }

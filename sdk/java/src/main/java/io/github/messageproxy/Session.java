@@ -338,7 +338,12 @@ final class Session implements ClientResponseObserver<ConsumeRequest, ConsumeRes
         return List.copyOf(names);
     }
 
+    /** A duration of the server, whatever it is: one that is too long becomes the longest there is. */
     private static java.time.Duration duration(Duration in) {
-        return java.time.Duration.ofSeconds(in.getSeconds(), in.getNanos());
+        try {
+            return java.time.Duration.ofSeconds(in.getSeconds(), in.getNanos());
+        } catch (ArithmeticException e) {
+            return java.time.Duration.ofSeconds(in.getSeconds());
+        }
     }
 }

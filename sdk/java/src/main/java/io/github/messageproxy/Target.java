@@ -14,26 +14,32 @@ final class Target {
         if (lower.startsWith("http://") || lower.startsWith("https://")) {
             throw invalid(target, "is a URL");
         }
-        if (target.contains("://") || target.startsWith("unix:") || target.startsWith("dns:")) {
-            return; // for gRPC's resolvers to judge
+        if (lower.startsWith("dns:")) { // dns:host:port, dns:///host:port, or dns://server/host:port
+            String rest = target.substring("dns:".length());
+            checkAddress(target, rest.substring(rest.lastIndexOf('/') + 1));
+        } else if (!target.contains("://") && !lower.startsWith("unix:")) { // others are for gRPC's resolvers to judge
+            checkAddress(target, target);
         }
-        int colon = target.lastIndexOf(':');
+    }
+
+    private static void checkAddress(String target, String address) {
+        int colon = address.lastIndexOf(':');
         if (colon < 0) {
             throw invalid(target, "has no port from 1 to 65535");
         }
-        String host = target.substring(0, colon);
+        String host = address.substring(0, colon);
         boolean bracketed = host.startsWith("[") && host.endsWith("]");
         if (!bracketed && (host.indexOf(':') >= 0 || host.indexOf('[') >= 0 || host.indexOf(']') >= 0)) {
             throw invalid(target, "is not an address");
         }
-        if (!isPort(target.substring(colon + 1))) {
+        if (!isPort(address.substring(colon + 1))) {
             throw invalid(target, "has no port from 1 to 65535");
         }
         if (host.isEmpty() || host.equals("[]")) {
             throw invalid(target, "has no host");
         }
-        if (host.chars().anyMatch(Character::isWhitespace)) {
-            throw invalid(target, "has white space in its host");
+        if (host.chars().anyMatch(c -> c == '/' || c == '@' || Character.isWhitespace(c))) {
+            throw invalid(target, "has a character in its host that no host's name has");
         }
     }
 

@@ -21,8 +21,8 @@ final class Text {
     }
 
     /** How many bytes a text has in UTF-8. */
-    static int utf8Length(String text) {
-        int bytes = 0;
+    static long utf8Length(String text) {
+        long bytes = 0;
         for (int i = 0; i < text.length(); i++) {
             char c = text.charAt(i);
             if (c < 0x80) {

@@ -34,6 +34,13 @@ class BackoffTest {
     }
 
     @Test
+    void aDurationThatIsTooLongForNanosecondsBecomesOneThatIsNot() {
+        assertTrue(Backoff.nanos(Duration.ofSeconds(Long.MAX_VALUE)) > Duration.ofDays(50_000).toNanos());
+        assertTrue(Backoff.nanos(Duration.ofSeconds(Long.MIN_VALUE)) < Duration.ofDays(-50_000).toNanos());
+        assertEquals(-1, Backoff.nanos(Duration.ofNanos(-1)));
+    }
+
+    @Test
     void noWaitAndForEver() {
         assertEquals(0, new Backoff(Duration.ZERO, Duration.ZERO).next());
         Backoff forEver = new Backoff(Duration.ofSeconds(Long.MAX_VALUE), Duration.ofSeconds(Long.MAX_VALUE));

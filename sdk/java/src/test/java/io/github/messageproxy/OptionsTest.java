@@ -62,13 +62,16 @@ class OptionsTest {
             refused("handler", () -> client.subscription("s", "t").consume(null));
             refused("options", () -> client.subscription("s", "t").consume((message, context) -> { }, null));
             refused("subscription", () -> client.subscription("\ud800", "t").consume((message, context) -> { }));
+            refused("subscription", () -> client.subscription("s", (String[]) null));
             refused("topic", () -> client.subscription("s", (String) null).consume((message, context) -> { }));
         }
     }
 
     @ParameterizedTest
     @ValueSource(strings = {"", "localhost", "localhost:", "localhost:0", "localhost:65536", "localhost:http", ":7070",
-        "http://localhost:7070", "HTTPS://localhost:7070", "::1:7070", "[]:7070", "[::1]", "local host:1"})
+        "http://localhost:7070", "HTTPS://localhost:7070", "::1:7070", "[]:7070", "[::1]", "local host:1", "a/b:1",
+        "user@localhost:1", "dns:localhost", "dns:localhost:99999", "dns:///localhost", "dns:///localhost:99999",
+        "dns:///:7070", "dns://127.0.0.1:53/localhost", "DNS:///localhost"})
     void targetsThatCanNeverWork(String target) {
         refused("target", () -> Client.builder(target));
     }
