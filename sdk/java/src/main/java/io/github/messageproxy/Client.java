@@ -155,8 +155,11 @@ public final class Client implements AutoCloseable {
             closed = true;
             running = List.copyOf(consumers);
         }
-        running.forEach(consumer -> consumer.stop(new ClosedException()));
-        producer.close();
+        try {
+            running.forEach(consumer -> consumer.stop(new ClosedException()));
+        } finally {
+            producer.close();
+        }
     }
 
     /**
@@ -220,7 +223,7 @@ public final class Client implements AutoCloseable {
          */
         public Builder logger(System.Logger logger) {
             require(logger != null, "logger", "it is null");
-            config.logger = logger;
+            config.log = new Log(logger);
             return this;
         }
 

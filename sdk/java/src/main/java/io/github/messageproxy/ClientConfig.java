@@ -24,7 +24,7 @@ final class ClientConfig implements Cloneable {
     final String target;
     ChannelCredentials credentials = InsecureChannelCredentials.create();
     java.util.function.Consumer<? super ManagedChannelBuilder<?>> configureChannel = builder -> {};
-    System.Logger logger = System.getLogger("io.github.messageproxy");
+    Log log = new Log(System.getLogger("io.github.messageproxy"));
     String name; // null: the host's
     Duration minBackoff = Duration.ofMillis(100);
     Duration maxBackoff = Duration.ofSeconds(10);

@@ -201,9 +201,10 @@ public final class ConsumeOptions implements Cloneable {
         /**
          * Sets where handlers run. A task of the executor handles messages one after another until there are none; how
          * many there are at once depends on the partitions and {@link #maxHandlers}. With fewer threads than that,
-         * partitions wait for each other. If it rejects a task, the consumer stops and ends with the {@link
-         * java.util.concurrent.RejectedExecutionException}. It isn't shut down by the client. Default, and null: daemon
-         * threads of the client, as many as are needed.
+         * partitions wait for each other. It is called by threads of the client that may wait, so that it may as well
+         * run a task on the thread that gives it. If it throws when it is given a task, the consumer stops and ends
+         * with a {@link java.util.concurrent.RejectedExecutionException}, whose cause is what was thrown. It isn't shut
+         * down by the client. Default, and null: daemon threads of the client, as many as are needed.
          *
          * @param executor where handlers run
          * @return this builder

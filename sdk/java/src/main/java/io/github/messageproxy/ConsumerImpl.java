@@ -10,6 +10,7 @@ import java.util.concurrent.Executor;
 import java.util.concurrent.Future;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Predicate;
 
@@ -30,7 +31,6 @@ final class ConsumerImpl implements Consumer {
     private final List<String> topics;
     private final Handler handler;
     private final ConsumeOptions options;
-    private final Executor executor;
     private final Connection connection;
     private final CompletableFuture<Void> completion = new CompletableFuture<>();
 
@@ -54,14 +54,13 @@ final class ConsumerImpl implements Consumer {
         this.topics = topics;
         this.handler = handler;
         this.options = options;
-        this.executor = options.executor == null ? threads.pool() : options.executor;
         this.connection = new Connection(config, threads.pool());
         this.retry = new Backoff(config.minBackoff, config.maxBackoff);
         this.lanes = new Lanes(options.maxHandlers, options.keyWorkers);
     }
 
     void start() {
-        threads.pool().execute(this::open);
+        threads.execute(this::open);
     }
 
     @Override
@@ -143,7 +142,7 @@ final class ConsumerImpl implements Consumer {
         } finally {
             mu.unlock();
         }
-        effects.run();
+        effects.run(config.log);
         if (!goesOn) {
             return;
         }
@@ -168,16 +167,21 @@ final class ConsumerImpl implements Consumer {
             case TROUBLE, NOTICE, DISCONNECTED -> Level.WARNING;
             case CONNECTED, ASSIGNED, WITHDRAWN, RECOVERED -> Level.INFO;
         };
-        config.logger.log(level, "subscription " + subscription + ": " + event);
+        config.log.log(level, "subscription " + subscription + ": " + event);
         try {
             options.observer.onEvent(event);
-        } catch (RuntimeException | Error e) { // must not end the stream
-            config.logger.log(Level.WARNING, "subscription " + subscription + ": the observer failed", e);
+        } catch (Throwable e) { // must not end the stream; other languages throw checked exceptions here too
+            config.log.warning("subscription " + subscription + ": the observer failed", e);
         }
     }
 
-    Executor pool() {
-        return threads.pool();
+    /** Where frames are written. */
+    Executor writers() {
+        return threads::execute;
+    }
+
+    Log log() {
+        return config.log;
     }
 
     Future<?> after(long nanos, Runnable task) {
@@ -195,7 +199,7 @@ final class ConsumerImpl implements Consumer {
         } finally {
             mu.unlock();
         }
-        effects.run();
+        effects.run(config.log);
     }
 
     private void stop(Throwable error, Effects effects) {
@@ -231,7 +235,7 @@ final class ConsumerImpl implements Consumer {
         } finally {
             mu.unlock();
         }
-        effects.run();
+        effects.run(config.log);
     }
 
     private void endGrace() {
@@ -243,7 +247,7 @@ final class ConsumerImpl implements Consumer {
         } finally {
             mu.unlock();
         }
-        effects.run();
+        effects.run(config.log);
     }
 
     /**
@@ -256,7 +260,7 @@ final class ConsumerImpl implements Consumer {
         if (session != null) {
             Session last = session;
             if (last.isOpen() && last.finish(effects)) {
-                leaveTimer = threads.after(LEAVE_TIMEOUT, last::cancel);
+                leaveTimer = threads.after(LEAVE_TIMEOUT, () -> endLeave(last));
             }
             return;
         }
@@ -270,6 +274,15 @@ final class ConsumerImpl implements Consumer {
                 ? stopError
                 : new HandlersRunningException(lanes.running(), options.drainTimeout, stopError);
         effects.add(() -> end(error));
+    }
+
+    /** The server didn't end the session's stream in time. Waits no longer, whatever becomes of the call. */
+    private void endLeave(Session last) {
+        try {
+            last.cancel();
+        } finally {
+            ended(last, Errors.of(Code.BROKER_UNAVAILABLE, "the server didn't end the stream", true));
+        }
     }
 
     private void end(Throwable error) {
@@ -314,12 +327,12 @@ final class ConsumerImpl implements Consumer {
         if (actions.isEmpty()) {
             return;
         }
-        threads.pool().execute(() -> {
+        threads.execute(() -> {
             for (Runnable action : actions) {
                 try {
                     action.run();
-                } catch (RuntimeException | Error e) { // the others are told all the same
-                    config.logger.log(Level.WARNING, "an action of HandlerContext.onCancel failed", e);
+                } catch (Throwable e) { // the others are told all the same
+                    config.log.warning("an action of HandlerContext.onCancel failed", e);
                 }
             }
         });
@@ -330,7 +343,7 @@ final class ConsumerImpl implements Consumer {
         if (handling.waiting != null) {
             handling.waiting.cancel(false);
             handling.waiting = null;
-            effects.add(() -> resume(handling));
+            effects.add(() -> startRunner(handling));
         }
     }
 
@@ -345,52 +358,73 @@ final class ConsumerImpl implements Consumer {
         } finally {
             mu.unlock();
         }
-        resume(handling);
-    }
-
-    private void resume(Handling handling) {
-        if (!Threads.execute(executor, () -> runFrom(handling))) {
-            rejected(handling);
-        }
+        startRunner(handling);
     }
 
     /** Starts a runner, which counts already. */
     void startRunner() {
-        if (!Threads.execute(executor, () -> runFrom(null))) {
-            rejected(null);
+        startRunner(null);
+    }
+
+    /** As startRunner; it goes on with what has waited for its next attempt. */
+    private void startRunner(Handling first) {
+        if (options.executor == null) {
+            giveRunner(threads.pool(), first);
+        } else { // it may run handlers on the thread that gives it tasks, which mustn't be gRPC's
+            threads.execute(() -> giveRunner(options.executor, first));
         }
     }
 
-    /** The executor took no runner, so nothing can be handled any more. */
-    private void rejected(Handling handling) {
+    private void giveRunner(Executor executor, Handling first) {
+        AtomicBoolean settled = new AtomicBoolean(); // it runs, or was rejected; an executor might do both
+        try {
+            executor.execute(() -> {
+                if (settled.compareAndSet(false, true)) {
+                    runFrom(first);
+                }
+            });
+        } catch (Throwable e) {
+            if (settled.compareAndSet(false, true)) {
+                runnerLost(first,
+                        new RejectedExecutionException("the executor of the consumer took no handler", e));
+            }
+        }
+    }
+
+    /** A runner couldn't be started or has failed: stops the consumer, as its partition would stand still. */
+    private void runnerLost(Handling handling, Throwable error) {
         Effects effects = new Effects();
         mu.lock();
         try {
             if (handling != null) {
                 lanes.release(handling.lane);
             }
-            lanes.runnerRejected();
-            stop(new RejectedExecutionException("the executor of the consumer took no handler"), effects);
+            lanes.runnerLost();
+            stop(error, effects);
             advance(effects);
         } finally {
             mu.unlock();
         }
-        effects.run();
+        effects.run(config.log);
     }
 
     /** Is a runner: handles messages until no lane has any, or one has to wait for its next attempt. */
     private void runFrom(Handling first) {
         Handling handling = first;
-        Outcome outcome = null;
-        if (handling != null) {
-            outcome = beginAttempt(handling) ? handle(handling) : Outcome.DROPPED;
-        }
-        while (outcome != Outcome.WAITS) {
-            handling = finishAndBegin(handling, outcome);
-            if (handling == null) {
-                return;
+        try {
+            Outcome outcome = null;
+            if (handling != null) {
+                outcome = beginAttempt(handling) ? handle(handling) : Outcome.DROPPED;
             }
-            outcome = handle(handling);
+            while (outcome != Outcome.WAITS) {
+                handling = finishAndBegin(handling, outcome);
+                if (handling == null) {
+                    return;
+                }
+                outcome = handle(handling);
+            }
+        } catch (Throwable e) { // an interceptor's, for example, when an ACK was to be sent
+            runnerLost(handling, e);
         }
     }
 
@@ -441,7 +475,7 @@ final class ConsumerImpl implements Consumer {
         } finally {
             mu.unlock();
         }
-        effects.run();
+        effects.run(config.log);
         return next;
     }
 
@@ -549,7 +583,7 @@ final class ConsumerImpl implements Consumer {
     }
 
     private void logFailure(String what, Message message, Throwable thrown) {
-        config.logger.log(Level.WARNING, what + ": subscription " + subscription + ", message " + message.id() + " of "
+        config.log.warning(what + ": subscription " + subscription + ", message " + message.id() + " of "
                 + message.from(), thrown);
     }
 }

@@ -16,8 +16,14 @@ final class Effects {
         actions.add(action);
     }
 
-    /** Runs them, in order. Called without the lock. */
-    void run() {
-        actions.forEach(Runnable::run);
+    /** Runs them, in order, all of them even if one fails. Called without the lock. */
+    void run(Log log) {
+        for (Runnable action : actions) {
+            try {
+                action.run();
+            } catch (Throwable e) {
+                log.warning("a step of the client failed", e);
+            }
+        }
     }
 }

@@ -37,7 +37,7 @@ final class Errors {
      * else one made of the status alone.
      */
     static MessageProxyException ofStream(Throwable thrown) {
-        com.google.rpc.Status details = StatusProto.fromThrowable(thrown);
+        com.google.rpc.Status details = detailsOf(thrown);
         if (details != null) {
             for (Any detail : details.getDetailsList()) {
                 if (detail.is(io.github.messageproxy.v1.Error.class)) {
@@ -50,6 +50,15 @@ final class Errors {
             }
         }
         return ofStatus(Status.fromThrowable(thrown));
+    }
+
+    /** The details of a status, or null. */
+    private static com.google.rpc.Status detailsOf(Throwable thrown) {
+        try {
+            return StatusProto.fromThrowable(thrown);
+        } catch (RuntimeException e) {
+            return null; // they are not what they should be; the status is still there
+        }
     }
 
     private static MessageProxyException ofStatus(Status status) {
@@ -91,7 +100,12 @@ final class Errors {
 
     /** A throwable of any kind in a line. */
     static String shortText(Throwable thrown) {
-        String text = thrown.getMessage();
+        String text;
+        try {
+            text = thrown.getMessage();
+        } catch (Throwable e) { // it may be the application's code
+            text = null;
+        }
         if (text == null || text.isBlank()) {
             text = thrown.getClass().getName();
         }

@@ -17,6 +17,7 @@ final class HandlerCall implements HandlerContext {
 
     /** Runs the handler on this thread, and returns what it threw, or null. */
     Throwable run(Body body) {
+        Thread.interrupted(); // an interrupt that another message's handler left behind isn't meant for this one
         synchronized (this) {
             thread = Thread.currentThread();
             interruptIfCancelled();

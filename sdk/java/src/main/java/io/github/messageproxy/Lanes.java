@@ -159,8 +159,8 @@ final class Lanes {
         return someWait;
     }
 
-    /** A runner that nothing could run is over. */
-    void runnerRejected() {
+    /** A runner that couldn't be started, or that failed, is over. */
+    void runnerLost() {
         running--;
     }
 

@@ -21,7 +21,8 @@ final class ProduceStream implements ClientResponseObserver<ProduceRequest, Prod
 
     private final Producer producer;
     private final CompletableFuture<Void> ended = new CompletableFuture<>();
-    private FrameWriter<ProduceRequest> writer; // set before the stream is open
+    private ClientCallStreamObserver<ProduceRequest> call; // set before the call is started
+    private FrameWriter<ProduceRequest> writer; // likewise
 
     /** What was given to the stream and has no result yet, by sequence and in its order. */
     private final Map<Long, Pending> unanswered = new LinkedHashMap<>();
@@ -43,7 +44,8 @@ final class ProduceStream implements ClientResponseObserver<ProduceRequest, Prod
 
     @Override
     public void beforeStart(ClientCallStreamObserver<ProduceRequest> call) {
-        writer = new FrameWriter<>(call, producer.pool(), this::nextFrame);
+        this.call = call;
+        writer = new FrameWriter<>(call, producer.writers(), this::nextFrame);
         call.setOnReadyHandler(this::ready);
     }
 

@@ -2,7 +2,6 @@ package io.github.messageproxy;
 
 import io.github.messageproxy.Pending.Place;
 import io.github.messageproxy.v1.ProduceResult;
-import java.lang.System.Logger.Level;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -95,7 +94,7 @@ final class Producer {
             mu.unlock();
         }
         if (open) {
-            threads.pool().execute(this::open);
+            threads.execute(this::open);
         } else if (writer != null) {
             writer.writeNew(alone);
         }
@@ -282,8 +281,9 @@ final class Producer {
         connection.open(opened);
     }
 
-    Executor pool() {
-        return threads.pool();
+    /** Where frames are written. */
+    Executor writers() {
+        return threads::execute;
     }
 
     /** The stream's connection stands. */
@@ -385,10 +385,11 @@ final class Producer {
         } finally {
             mu.unlock();
         }
-        if (!lost.closing()) {
-            config.logger.log(Level.WARNING, "can't produce; connecting again: " + reason.getMessage());
-        }
         tell(told);
+        if (!lost.closing()) {
+            String next = Errors.endsForGood(reason) ? ": " : "; connecting again: ";
+            config.log.warning("can't produce" + next + reason.getMessage());
+        }
     }
 
     private void reopen() {

@@ -92,7 +92,7 @@ final class Session implements ClientResponseObserver<ConsumeRequest, ConsumeRes
         synchronized (this) {
             call = stream;
         }
-        writer = new FrameWriter<>(stream, consumer.pool(), this::nextFrame);
+        writer = new FrameWriter<>(stream, consumer.writers(), this::nextFrame);
         stream.setOnReadyHandler(this::ready);
     }
 
@@ -260,7 +260,7 @@ final class Session implements ClientResponseObserver<ConsumeRequest, ConsumeRes
         } finally {
             consumer.mu.unlock();
         }
-        effects.run();
+        effects.run(consumer.log());
         consumer.event(Event.withdrawn(names, left));
     }
 
@@ -272,7 +272,7 @@ final class Session implements ClientResponseObserver<ConsumeRequest, ConsumeRes
         } finally {
             consumer.mu.unlock();
         }
-        effects.run();
+        effects.run(consumer.log());
     }
 
     /** Lets nothing of partitions count any more. Called with the lock held. */

@@ -2,7 +2,6 @@ package io.github.messageproxy;
 
 import java.util.concurrent.Executor;
 import java.util.concurrent.Executors;
-import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.SynchronousQueue;
@@ -23,8 +22,13 @@ final class Threads {
     private final ScheduledThreadPoolExecutor timers;
 
     Threads() {
+        this(daemons("messageproxy-"));
+    }
+
+    /** With threads for the pool, as a test may need them. */
+    Threads(ThreadFactory poolThreads) {
         pool = new ThreadPoolExecutor(0, Integer.MAX_VALUE, IDLE_SECONDS, TimeUnit.SECONDS,
-                new SynchronousQueue<>(), daemons("messageproxy-"));
+                new SynchronousQueue<>(), poolThreads);
         timers = new ScheduledThreadPoolExecutor(1, daemons("messageproxy-timer-"));
         timers.setRemoveOnCancelPolicy(true);
         timers.setKeepAliveTime(IDLE_SECONDS, TimeUnit.SECONDS);
@@ -46,18 +50,17 @@ final class Threads {
         return pool;
     }
 
-    /** Runs a task in the pool later. */
-    ScheduledFuture<?> after(long nanos, Runnable task) {
-        return timers.schedule(() -> pool.execute(task), nanos, TimeUnit.NANOSECONDS);
+    /** Runs a task in the pool, or if no thread can be made, on this one: that it is lost would be worse. */
+    void execute(Runnable task) {
+        try {
+            pool.execute(task);
+        } catch (RuntimeException | Error e) {
+            task.run();
+        }
     }
 
-    /** Runs a task on somebody's executor; tells whether that took it. */
-    static boolean execute(Executor executor, Runnable task) {
-        try {
-            executor.execute(task);
-            return true;
-        } catch (RejectedExecutionException e) {
-            return false;
-        }
+    /** Runs a task in the pool later. */
+    ScheduledFuture<?> after(long nanos, Runnable task) {
+        return timers.schedule(() -> execute(task), nanos, TimeUnit.NANOSECONDS);
     }
 }

@@ -10,7 +10,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.messageproxy.v1.ConsumeRequest;
+import io.github.messageproxy.v1.ConsumeResponse;
 import io.github.messageproxy.v1.SubscribeRequest;
+import io.github.messageproxy.v1.Subscribed;
 import io.grpc.Status;
 import java.time.Duration;
 import java.util.List;
@@ -23,6 +25,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -331,6 +334,145 @@ class ConsumeTest {
         assertEquals(Code.SUBSCRIPTION_CONFLICT, error.code());
         assertEquals(List.of(Event.Kind.CONNECTED, Event.Kind.DISCONNECTED, Event.Kind.CONNECTED,
                 Event.Kind.DISCONNECTED), List.copyOf(kinds));
+    }
+
+    @Test
+    void anObserverMayThrowAnything() throws Exception {
+        consume(ConsumeOptions.builder().observer(event -> sneak(new Exception("a checked one"))));
+        proxy.nextConsume().accept().end(Status.UNAVAILABLE);
+        ScriptedProxy.ConsumeStream stream = proxy.nextConsume().accept();
+        stream.deliver(0, "m");
+        nextCall("m").succeed();
+        stream.nextIsAck("m");
+    }
+
+    /** Throws what the compiler wouldn't let, as other languages do. */
+    @SuppressWarnings("unchecked")
+    private static <E extends Throwable> void sneak(Throwable thrown) throws E {
+        throw (E) thrown;
+    }
+
+    @Test
+    void aLoggerMayThrowAnything() throws Exception {
+        try (Client other = Client.builder(proxy.target())
+                .reconnectBackoff(Duration.ofMillis(1), Duration.ofMillis(5))
+                .logger(new TestLogger(text -> sneak(new Exception("a logger's")))).build()) {
+            other.subscription("billing", "orders").consume(this::handle, quickly().build());
+            proxy.nextConsume().accept().end(Status.UNAVAILABLE);
+            ScriptedProxy.ConsumeStream stream = proxy.nextConsume().accept();
+            stream.deliver(0, "m");
+            nextCall("m").fail(new Exception("no luck"));
+            nextCall("m").succeed();
+            stream.nextIsAck("m");
+        }
+    }
+
+    @Test
+    void detailsThatAreNotWhatTheyShouldBeDoNoHarm() throws Exception {
+        consume(ConsumeOptions.builder());
+        proxy.nextConsume().accept().endMalformed();
+        ScriptedProxy.ConsumeStream stream = proxy.nextConsume().accept();
+        stream.deliver(0, "m");
+        nextCall("m").succeed();
+        stream.nextIsAck("m");
+    }
+
+    @Test
+    void anExceptionWhoseMessageCanNotBeReadIsAFailureToo() throws Exception {
+        class Unreadable extends Exception {
+            private static final long serialVersionUID = 1;
+
+            @Override
+            public String getMessage() {
+                throw new IllegalStateException("no message");
+            }
+        }
+
+        Consumer consumer = consume(ConsumeOptions.builder().attempts(1, Duration.ZERO, Duration.ZERO));
+        ScriptedProxy.ConsumeStream stream = proxy.nextConsume().accept();
+        stream.deliver(0, "m");
+        Exception error = new Unreadable();
+        nextCall("m").fail(error);
+        leaves(stream);
+        assertSame(error, assertInstanceOf(HandlerException.class, failure(consumer)).getCause());
+    }
+
+    @Test
+    void anExecutorThatThrowsSomethingElseStopsTheConsumerToo() throws Exception {
+        IllegalStateException error = new IllegalStateException("an executor's");
+        Consumer consumer = consume(ConsumeOptions.builder().executor(task -> {
+            throw error;
+        }));
+        ScriptedProxy.ConsumeStream stream = proxy.nextConsume().accept();
+        stream.deliver(0, "m");
+        leaves(stream);
+        assertSame(error, assertInstanceOf(RejectedExecutionException.class, failure(consumer)).getCause());
+    }
+
+    @Test
+    void aRunnerThatFailsStopsTheConsumer() throws Exception {
+        IllegalStateException error = new IllegalStateException("an interceptor's");
+        AtomicBoolean fails = new AtomicBoolean();
+        try (Client other = Client.builder(proxy.target())
+                .configureChannel(channel -> channel.intercept(new Interceptor() {
+                    @Override
+                    void ready() {
+                        if (fails.getAndSet(false)) {
+                            throw error;
+                        }
+                    }
+                })).build()) {
+            Consumer consumer = other.subscription("billing", "orders").consume(this::handle);
+            ScriptedProxy.ConsumeStream stream = proxy.nextConsume().accept();
+            stream.deliver(0, "m");
+            Call call = nextCall("m");
+            fails.set(true);
+            call.succeed();
+            stream.nextIsLeave();
+            stream.nextIsAck("m");
+            stream.nextIsHalfClose();
+            stream.endOk();
+            assertSame(error, failure(consumer));
+        }
+    }
+
+    @Test
+    void handlersOnTheThreadThatGivesThemAreToldOfALostStream() throws Exception {
+        consume(ConsumeOptions.builder().executor(Runnable::run));
+        ScriptedProxy.ConsumeStream stream = proxy.nextConsume().accept();
+        stream.deliver(0, "m");
+        Call call = nextCall("m");
+        stream.end(Status.UNAVAILABLE);
+        call.interrupted.get(ScriptedProxy.PATIENCE_SECONDS, TimeUnit.SECONDS);
+        call.succeed();
+    }
+
+    @Test
+    void anInterruptThatAHandlerLeavesBehindIsNotTheNextOnes() throws Exception {
+        BlockingQueue<Boolean> interrupted = new LinkedBlockingQueue<>();
+        client.subscription("billing", "orders").consume((message, context) -> {
+            interrupted.add(Thread.currentThread().isInterrupted());
+            Thread.currentThread().interrupt();
+        });
+        ScriptedProxy.ConsumeStream stream = proxy.nextConsume().accept();
+        stream.deliver(0, "1", "2");
+        assertFalse(interrupted.take());
+        assertFalse(interrupted.take());
+    }
+
+    @Test
+    void durationsThatAreTooLongDoNoHarm() throws Exception {
+        consume(ConsumeOptions.builder());
+        ScriptedProxy.ConsumeStream stream = proxy.nextConsume();
+        for (long seconds : new long[] {Long.MIN_VALUE, Long.MAX_VALUE}) {
+            stream.out.onNext(ConsumeResponse.newBuilder().setSubscribed(Subscribed.newBuilder().setAckTimeout(
+                    com.google.protobuf.Duration.newBuilder().setSeconds(seconds).setNanos(Integer.MAX_VALUE)))
+                    .build());
+        }
+        assertTrue(stream.next().hasSubscribe());
+        stream.deliver(0, "m");
+        nextCall("m").succeed();
+        stream.nextIsAck("m");
     }
 
     @Test

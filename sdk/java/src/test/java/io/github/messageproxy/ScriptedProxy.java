@@ -17,6 +17,7 @@ import io.github.messageproxy.v1.ProduceRequest;
 import io.github.messageproxy.v1.ProduceResponse;
 import io.github.messageproxy.v1.ProduceResult;
 import io.github.messageproxy.v1.Subscribed;
+import io.grpc.Metadata;
 import io.grpc.Server;
 import io.grpc.Status;
 import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
@@ -145,6 +146,22 @@ final class ScriptedProxy implements AutoCloseable {
 
         void end(Status status) {
             out.onError(status.asRuntimeException());
+        }
+
+        /** Ends the stream with details that aren't what they should be. */
+        void endMalformed() {
+            Metadata trailers = new Metadata();
+            trailers.put(Metadata.Key.of("grpc-status-details-bin", Metadata.BINARY_BYTE_MARSHALLER),
+                    new byte[] {-1, -1, -1});
+            out.onError(Status.UNAVAILABLE.asRuntimeException(trailers));
+        }
+
+        /** Waits until the client has cut the stream. */
+        void nextIsCancel() throws InterruptedException {
+            Object next = taken(requests, "cancellation");
+            if (next != CANCELLED) {
+                fail("not a cancellation but " + next);
+            }
         }
 
         void endOk() {
