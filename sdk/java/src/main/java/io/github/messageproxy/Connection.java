@@ -19,6 +19,9 @@ final class Connection {
 
         /** It has ended, or couldn't be started. */
         void onError(Throwable thrown);
+
+        /** Cuts its call, if there is one: it couldn't be started, and no more comes of it. */
+        void abandon(Throwable cause);
     }
 
     private final ClientConfig config;
@@ -37,8 +40,12 @@ final class Connection {
     void open(Stream stream) {
         try {
             stream.start(channel());
-        } catch (RuntimeException e) { // an interceptor's, for example
-            stream.onError(e);
+        } catch (Throwable e) { // an interceptor's, for example, which may have started the call before
+            try {
+                stream.onError(e);
+            } finally {
+                stream.abandon(e);
+            }
         }
     }
 

@@ -66,19 +66,19 @@ final class FrameWriter<T> {
 
     /** Tells whether the call still stands. */
     private boolean writeAll() {
-        while (call.isReady()) {
-            Frame<T> frame = next.get();
-            if (frame == null) {
-                return true;
-            }
-            try {
+        try {
+            while (call.isReady()) {
+                Frame<T> frame = next.get();
+                if (frame == null) {
+                    return true;
+                }
                 frame.writeTo(call);
-            } catch (RuntimeException e) {
-                // The call was cancelled meanwhile, or must be: its observer hears of it.
-                call.cancel("a frame could not be written", e);
-                return false;
             }
+            return true;
+        } catch (Throwable e) {
+            // The call was cancelled meanwhile, or must be: its observer hears of it.
+            call.cancel("a frame could not be written", e);
+            return false;
         }
-        return true;
     }
 }

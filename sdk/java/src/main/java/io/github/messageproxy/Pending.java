@@ -23,7 +23,7 @@ final class Pending {
         OFF
     }
 
-    final OutgoingMessage message;
+    private OutgoingMessage message; // null once nothing will come of it any more
     final long size;
     final Outcome future;
     Place place;
@@ -42,6 +42,16 @@ final class Pending {
         this.message = message;
         this.size = size;
         this.future = new Outcome(producer, this);
+    }
+
+    OutgoingMessage message() {
+        return message;
+    }
+
+    /** Nothing will come of the message any more: callers that keep its future shouldn't keep it too. */
+    void off() {
+        place = Place.OFF;
+        message = null;
     }
 
     void answer(ProduceResult result) {

@@ -82,12 +82,15 @@ final class ProduceStream implements ClientResponseObserver<ProduceRequest, Prod
     }
 
     private FrameWriter.Frame<ProduceRequest> nextFrame() {
-        List<Pending> messages;
+        List<OutgoingMessage> messages;
         long first;
         producer.mu.lock();
         try {
-            messages = producer.takeFrame(MAX_FRAME_BYTES, PER_MESSAGE_BYTES);
-            if (messages.isEmpty()) {
+            if (!producer.uses(this)) {
+                return null; // it has ended meanwhile: what it got now would never have an outcome
+            }
+            List<Pending> taken = producer.takeFrame(MAX_FRAME_BYTES, PER_MESSAGE_BYTES);
+            if (taken.isEmpty()) {
                 if (!producer.closedLocked() || halfClosed) {
                     return null;
                 }
@@ -95,8 +98,10 @@ final class ProduceStream implements ClientResponseObserver<ProduceRequest, Prod
                 return ClientCallStreamObserver::onCompleted;
             }
             first = sequence + 1;
-            for (Pending m : messages) {
+            messages = new ArrayList<>(taken.size());
+            for (Pending m : taken) {
                 unanswered.put(++sequence, m);
+                messages.add(m.message());
             }
         } finally {
             producer.mu.unlock();
@@ -104,10 +109,10 @@ final class ProduceStream implements ClientResponseObserver<ProduceRequest, Prod
         return call -> call.onNext(encode(messages, first));
     }
 
-    private static ProduceRequest encode(List<Pending> messages, long firstSequence) {
+    private static ProduceRequest encode(List<OutgoingMessage> messages, long firstSequence) {
         ProduceRequest.Builder frame = ProduceRequest.newBuilder();
         for (int i = 0; i < messages.size(); i++) {
-            frame.addMessages(messages.get(i).message.toWire(firstSequence + i));
+            frame.addMessages(messages.get(i).toWire(firstSequence + i));
         }
         return frame.build();
     }
@@ -130,6 +135,13 @@ final class ProduceStream implements ClientResponseObserver<ProduceRequest, Prod
     @Override
     public void onCompleted() {
         end(terminal != null ? terminal : Errors.endOfStream());
+    }
+
+    @Override
+    public void abandon(Throwable cause) {
+        if (call != null) {
+            call.cancel("the stream could not be started", cause);
+        }
     }
 
     private void end(MessageProxyException reason) {

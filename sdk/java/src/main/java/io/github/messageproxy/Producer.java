@@ -136,7 +136,7 @@ final class Producer {
             outstandingMessages--;
             outstandingBytes -= m.size;
         }
-        m.place = Place.OFF;
+        m.off();
     }
 
     void awaitRoom() throws InterruptedException {
@@ -307,6 +307,11 @@ final class Producer {
             bytes += m.size + perMessageBytes;
         }
         return frame;
+    }
+
+    /** Whether a stream is the one in use. Called with the lock held. */
+    boolean uses(ProduceStream candidate) {
+        return stream == candidate;
     }
 
     boolean closedLocked() {

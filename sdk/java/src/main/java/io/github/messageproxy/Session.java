@@ -112,6 +112,13 @@ final class Session implements ClientResponseObserver<ConsumeRequest, ConsumeRes
         }
     }
 
+    @Override
+    public synchronized void abandon(Throwable cause) {
+        if (call != null) {
+            call.cancel("the stream could not be started", cause);
+        }
+    }
+
     private void cutCall() {
         call.cancel("the consumer has ended", null);
     }

@@ -5,9 +5,12 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.protobuf.ByteString;
 import io.grpc.Status;
 import java.net.ServerSocket;
 import java.time.Duration;
@@ -16,13 +19,16 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
@@ -323,6 +329,128 @@ class ProduceTest {
         assertThrows(ClosedException.class, () -> subscription.consume((message, context) -> { }));
         assertThrows(ClosedException.class, () -> client.subscription("s", "t").consume((message, context) -> { }));
         client.close();
+    }
+
+    @Test
+    void whatWouldGoToAStreamThatHasEndedMeanwhileGoesToNone() throws Exception {
+        CountDownLatch lost = new CountDownLatch(1);
+        AtomicReference<Runnable> meanwhile = new AtomicReference<>(() -> { });
+        client.close();
+        client = Client.builder(proxy.target()).reconnectBackoff(Duration.ofHours(9), Duration.ofHours(9))
+                .logger(new TestLogger(text -> lost.countDown()))
+                .configureChannel(channel -> channel.intercept(new Interceptor() {
+                    @Override
+                    void ready() {
+                        meanwhile.getAndSet(() -> { }).run();
+                    }
+                })).build();
+        CompletableFuture<Receipt> first = client.produce(message("first"));
+        ScriptedProxy.ProduceStream stream = proxy.nextProduce();
+        stream.nextIs("first", 1);
+        stream.answer(1);
+        first.get();
+        meanwhile.set(() -> {
+            stream.end(Status.UNAVAILABLE);
+            try {
+                lost.await();
+            } catch (InterruptedException e) {
+                throw new AssertionError(e);
+            }
+        });
+        CompletableFuture<Receipt> second = client.produce(message("second"));
+        CompletableFuture<Void> flushed = client.flush();
+        client.close();
+        assertInstanceOf(ClosedException.class, failure(second), "it was never on the wire");
+        flushed.get();
+    }
+
+    @Test
+    void aCallThatAnInterceptorStartedAndFailedIsCut() throws Exception {
+        CompletableFuture<ScriptedProxy.ProduceStream> cut = new CompletableFuture<>();
+        client.close();
+        client = builder(proxy.target()).configureChannel(channel -> channel.intercept(new Interceptor() {
+            @Override
+            void started() {
+                if (cut.isDone()) {
+                    return;
+                }
+                try {
+                    ScriptedProxy.ProduceStream stream = proxy.nextProduce();
+                    stream.nextIs("first", 1);
+                    cut.complete(stream);
+                } catch (InterruptedException e) {
+                    throw new AssertionError(e);
+                }
+                throw new IllegalStateException("an interceptor's");
+            }
+        })).build();
+        failsWith(Code.UNKNOWN_OUTCOME, client.produce(message("first")));
+        cut.get().nextIsCancel();
+        CompletableFuture<Receipt> second = client.produce(message("second"));
+        ScriptedProxy.ProduceStream stream = proxy.nextProduce();
+        stream.nextIs("second", 1);
+        stream.answer(1);
+        second.get();
+    }
+
+    @Test
+    void detailsThatAreNotWhatTheyShouldBeDoNoHarm() throws Exception {
+        CompletableFuture<Receipt> lost = client.produce(message("lost"));
+        ScriptedProxy.ProduceStream stream = proxy.nextProduce();
+        stream.nextIs("lost", 1);
+        stream.endMalformed();
+        failsWith(Code.UNKNOWN_OUTCOME, lost);
+        CompletableFuture<Receipt> next = client.produce(message("next"));
+        stream = proxy.nextProduce();
+        stream.nextIs("next", 1);
+        stream.answer(1);
+        next.get();
+    }
+
+    @Test
+    void aLoggerThatThrowsLosesNoOutcome() throws Exception {
+        client.close();
+        client = builder(proxy.target()).logger(new TestLogger(text -> {
+            throw new IllegalStateException("a logger's");
+        })).build();
+        CompletableFuture<Receipt> lost = client.produce(message("lost"));
+        ScriptedProxy.ProduceStream stream = proxy.nextProduce();
+        stream.nextIs("lost", 1);
+        stream.end(Status.UNAVAILABLE);
+        failsWith(Code.UNKNOWN_OUTCOME, lost);
+        CompletableFuture<Receipt> next = client.produce(message("next"));
+        stream = proxy.nextProduce();
+        stream.nextIs("next", 1);
+        stream.answer(1);
+        next.get();
+    }
+
+    @Test
+    void headersThatAreNullAreRefusedWhereTheyAreGiven() {
+        OutgoingMessage.Builder builder = OutgoingMessage.builder("orders");
+        for (Executable call : List.<Executable>of(() -> builder.header(null), () -> builder.header(null, new byte[0]),
+                () -> new Header(null, new byte[0]))) {
+            assertEquals(Code.INVALID_ARGUMENT, assertThrows(MessageProxyException.class, call).code());
+        }
+    }
+
+    @Test
+    void theSizeOfAHeaderOfTwoGibibytesIsCountedRight() throws Exception {
+        ByteString half = ByteString.copyFrom(new byte[1 << 20]);
+        while (half.size() < 1 << 30) {
+            half = half.concat(half); // which shares the bytes
+        }
+        Header header = new Header("h", half.concat(half.substring(1)));
+        failsWith(Code.MESSAGE_TOO_LARGE, client.produce(OutgoingMessage.builder("orders").header(header).build()));
+    }
+
+    @Test
+    void aFutureThatIsKeptDoesNotKeepItsMessage() {
+        OutgoingMessage message = message("m");
+        Pending pending = new Pending(null, message, message.size());
+        assertSame(message, pending.message());
+        pending.off();
+        assertNull(pending.message());
     }
 
     @Test
