@@ -100,7 +100,8 @@ public final class Client implements AutoCloseable {
     }
 
     /**
-     * Tells when every message that was given to {@link #produce} before the call has its outcome.
+     * Tells when every message that was given to {@link #produce} before the call has its outcome. The future of each
+     * call is kept until then: while the proxy can't be reached, one flush at a time is enough.
      *
      * @return a future that completes when all are answered, whatever the outcomes are; with {@link ClosedException} if
      *     the client is closed already

@@ -20,7 +20,8 @@ public interface Consumer extends AutoCloseable {
      * Tells how the consumer ended, when it has: normally if it was asked to stop; else with {@link HandlerException},
      * what the {@link FailureHandler} threw, {@link ClosedException}, {@link MessageProxyException} for an error that
      * trying again won't help, or {@link HandlersRunningException}. The future is the caller's own: completing or
-     * cancelling it has no effect on the consumer.
+     * cancelling it has no effect on the consumer. Each call makes another future, which the consumer keeps until it
+     * has ended: who wants to look often keeps one.
      *
      * @return a future that completes when the consumer has ended
      */

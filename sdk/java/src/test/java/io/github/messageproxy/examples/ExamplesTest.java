@@ -52,19 +52,8 @@ class ExamplesTest {
 
     @Test
     void theQuickStartDoesWhatItSays() throws Exception {
-        CompletableFuture<String> billed = new CompletableFuture<>();
-        QuickStart.run(proxy.target(), new QuickStart.Bills() {
-            @Override
-            public void bill(byte[] order) {
-                billed.complete(new String(order, UTF_8));
-            }
-
-            @Override
-            public void awaitFirst() {
-                billed.join();
-            }
-        });
-        assertEquals("a cup", billed.get());
+        QuickStart.main(new String[] {proxy.target()});
+        assertEquals("a cup", proxy.messages("orders").get(0).getValue().toStringUtf8());
         proxy.awaitAcked("billing", 1);
     }
 
@@ -72,8 +61,7 @@ class ExamplesTest {
     void theReadmeHasTheQuickStartThatThisTests() throws Exception {
         List<String> source = Files.readAllLines(
                 Path.of("examples/io/github/messageproxy/examples/QuickStart.java"));
-        List<String> lines = source.subList(source.indexOf("        // begin") + 1, source.indexOf("        // end"));
-        String code = String.join("\n", lines.stream().map(line -> line.replaceFirst("^ {8}", "")).toList());
+        String code = String.join("\n", source.subList(source.indexOf("// begin") + 1, source.indexOf("// end")));
         String readme = Files.readString(Path.of("README.md"));
         assertTrue(readme.contains(code), "README.md hasn't this code:\n" + code);
     }
