@@ -3,12 +3,14 @@ package script
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	messageproxyv1 "github.com/messageproxy/messageproxy/api/messageproxy/v1"
@@ -146,10 +148,24 @@ func (s *stream) send(response proto.Message) {
 	}
 }
 
-// WithUnknownField adds a field to m that only a newer contract has, and returns m.
+// WithUnknownField adds fields to m that only a newer contract has, one of each wire type,
+// and returns m.
 func WithUnknownField[M proto.Message](m M) M {
-	// Field 4000, length-delimited, "new".
-	m.ProtoReflect().SetUnknown([]byte{0x82, 0xfa, 0x01, 0x03, 'n', 'e', 'w'})
+	unknown := protowire.AppendTag(nil, 4000, protowire.BytesType)
+	unknown = protowire.AppendString(unknown, "new")
+	unknown = protowire.AppendTag(unknown, 4001, protowire.VarintType)
+	unknown = protowire.AppendVarint(unknown, math.MaxUint64)
+	unknown = protowire.AppendTag(unknown, 4002, protowire.Fixed32Type)
+	unknown = protowire.AppendFixed32(unknown, 7)
+	unknown = protowire.AppendTag(unknown, 4003, protowire.Fixed64Type)
+	unknown = protowire.AppendFixed64(unknown, 7)
+	unknown = protowire.AppendTag(unknown, 4004, protowire.StartGroupType)
+	unknown = protowire.AppendTag(unknown, 1, protowire.StartGroupType)
+	unknown = protowire.AppendTag(unknown, 2, protowire.BytesType)
+	unknown = protowire.AppendString(unknown, "in a group")
+	unknown = protowire.AppendTag(unknown, 1, protowire.EndGroupType)
+	unknown = protowire.AppendTag(unknown, 4004, protowire.EndGroupType)
+	m.ProtoReflect().SetUnknown(unknown)
 	return m
 }
 
