@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/messageproxy/messageproxy/tools/bench/load"
-	"github.com/messageproxy/messageproxy/tools/bench/process"
 	"github.com/messageproxy/messageproxy/tools/bench/report"
 	"github.com/messageproxy/messageproxy/tools/bench/role"
 )
@@ -61,23 +60,14 @@ func (b *Bench) measureLatency(ctx context.Context, r *report.Report) error {
 
 // latency measures one way on a topic and a server of its own.
 func (b *Bench) latency(ctx context.Context, spec load.LatencySpec) (load.LatencyResult, error) {
-	if spec.Means == load.ByBare {
-		server, err := startBare(ctx, latencyBytes)
-		return latencyOn(ctx, spec, server, err)
+	switch spec.Means {
+	case load.ByBare:
+		return b.latencyOn(ctx, bareServer, spec)
+	case load.ByDirect:
+		return b.latencyOn(ctx, onlyKafka, spec)
+	default:
+		return b.latencyOn(ctx, proxyServer, spec)
 	}
-	if err := b.kafka.createTopic(ctx, spec.Topic, latencyPartitions); err != nil {
-		return load.LatencyResult{}, err
-	}
-	var result load.LatencyResult
-	var err error
-	if spec.Means == load.ByDirect {
-		result, err = role.Latency(ctx, spec)
-	} else {
-		var server *process.Server
-		server, err = b.startProxy(ctx)
-		result, err = latencyOn(ctx, spec, server, err)
-	}
-	return result, errors.Join(err, b.kafka.deleteTopic(ctx, spec.Topic))
 }
 
 func (b *Bench) latencySpec(rate int, means load.Means) load.LatencySpec {
@@ -88,13 +78,23 @@ func (b *Bench) latencySpec(rate int, means load.Means) load.LatencySpec {
 	}
 }
 
-// latencyOn measures with a server that was just started, unless that failed.
-func latencyOn(ctx context.Context, spec load.LatencySpec, server *process.Server, err error) (load.LatencyResult, error) {
+// latencyOn measures with a fresh server, and a topic if Kafka is in the way.
+func (b *Bench) latencyOn(ctx context.Context, which servers, spec load.LatencySpec) (result load.LatencyResult, err error) {
+	if which != bareServer {
+		if err := b.kafka.createTopic(ctx, spec.Topic, latencyPartitions); err != nil {
+			return result, err
+		}
+		defer func() { err = errors.Join(err, b.kafka.deleteTopic(ctx, spec.Topic)) }()
+	}
+	if which == onlyKafka {
+		return role.Latency(ctx, spec)
+	}
+	server, err := b.start(ctx, which, spec.ValueBytes)
 	if err != nil {
-		return load.LatencyResult{}, err
+		return result, err
 	}
 	spec.Target = server.Address
-	result, err := role.Latency(ctx, spec)
+	result, err = role.Latency(ctx, spec)
 	return result, errors.Join(err, server.Check(), server.Stop())
 }
 

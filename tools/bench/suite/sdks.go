@@ -135,9 +135,5 @@ func (b *Bench) runProgram(ctx context.Context, runs program.Program, kind load.
 	if !produces {
 		return result, b.awaitCommitted(ctx, spec, result.Done)
 	}
-	stored, err := b.kafka.stored(ctx, spec.Topic)
-	if err == nil && stored != result.Done {
-		err = fmt.Errorf("%d messages were produced, and Kafka has %d", result.Done, stored)
-	}
-	return result, errors.Join(err, b.kafka.deleteTopic(ctx, spec.Topic))
+	return result, b.checkStored(ctx, spec.Topic, result.Done)
 }

@@ -163,30 +163,37 @@ func (b *Bench) produce(ctx context.Context, s shape, v variant) (load.Result, e
 	if err != nil {
 		return result, err
 	}
-	stored, err := b.kafka.stored(ctx, spec.Topic)
-	if err == nil && stored != result.Done {
-		err = fmt.Errorf("%d messages were produced, and Kafka has %d", result.Done, stored)
+	return result, b.checkStored(ctx, spec.Topic, result.Done)
+}
+
+// checkStored checks that Kafka has all that was produced to a topic, and deletes it.
+func (b *Bench) checkStored(ctx context.Context, topic string, produced int64) error {
+	stored, err := b.kafka.stored(ctx, topic)
+	if err == nil && stored != produced {
+		err = fmt.Errorf("%d messages were produced, and Kafka has %d", produced, stored)
 	}
-	return result, errors.Join(err, b.kafka.deleteTopic(ctx, spec.Topic))
+	return errors.Join(err, b.kafka.deleteTopic(ctx, topic))
 }
 
 // onServer runs a load on a fresh server.
 func (b *Bench) onServer(ctx context.Context, which servers, spec load.Spec) (load.Result, error) {
-	var server *process.Server
-	var err error
-	switch which {
-	case bareServer:
-		server, err = startBare(ctx, spec.ValueBytes)
-	case proxyServer:
-		server, err = b.startProxy(ctx)
-	case onlyKafka:
+	if which == onlyKafka {
 		return b.load(ctx, spec, nil)
 	}
+	server, err := b.start(ctx, which, spec.ValueBytes)
 	if err != nil {
 		return load.Result{}, err
 	}
 	result, err := b.load(ctx, spec, server)
 	return result, errors.Join(err, server.Stop())
+}
+
+// start starts a server, the bare one with values of a size.
+func (b *Bench) start(ctx context.Context, which servers, valueBytes int) (*process.Server, error) {
+	if which == bareServer {
+		return startBare(ctx, valueBytes)
+	}
+	return b.startProxy(ctx)
 }
 
 func (b *Bench) measureConsume(ctx context.Context, r *report.Report) error {
