@@ -123,8 +123,7 @@ class ProduceTest {
         assertEquals("id-2", second.get().messageId());
     }
 
-    @Test
-    void whatWasOnTheWireOfALostStreamHasAnUnknownOutcome() throws Exception {
+    private void losesAMessageWithItsStreamAndStoresTheNext() throws Exception {
         CompletableFuture<Receipt> lost = client.produce(message("lost"));
         ScriptedProxy.ProduceStream stream = proxy.nextProduce();
         stream.nextIs("lost", 1);
@@ -135,6 +134,11 @@ class ProduceTest {
         stream.nextIs("next", 1);
         stream.answer(1);
         next.get();
+    }
+
+    @Test
+    void whatWasOnTheWireOfALostStreamHasAnUnknownOutcome() throws Exception {
+        losesAMessageWithItsStreamAndStoresTheNext();
     }
 
     @Test
@@ -413,16 +417,7 @@ class ProduceTest {
         client = builder(proxy.target()).logger(new TestLogger(text -> {
             throw new IllegalStateException("a logger's");
         })).build();
-        CompletableFuture<Receipt> lost = client.produce(message("lost"));
-        ScriptedProxy.ProduceStream stream = proxy.nextProduce();
-        stream.nextIs("lost", 1);
-        stream.end(Status.UNAVAILABLE);
-        failsWith(Code.UNKNOWN_OUTCOME, lost);
-        CompletableFuture<Receipt> next = client.produce(message("next"));
-        stream = proxy.nextProduce();
-        stream.nextIs("next", 1);
-        stream.answer(1);
-        next.get();
+        losesAMessageWithItsStreamAndStoresTheNext();
     }
 
     @Test
