@@ -22,10 +22,10 @@ type Means string
 
 // The means.
 const (
-	ByDirect Means = "direct"
-	ByBare   Means = "bare" // to the bare server and back
-	ByStubs  Means = "stubs"
-	BySDK    Means = "sdk"
+	ByDirect     Means = "direct"
+	ByBareDirect Means = "bare_direct" // to the bare server and back, and then direct
+	ByStubs      Means = "stubs"
+	BySDK        Means = "sdk"
 )
 
 // latencyPatience is how long the last messages may take.
@@ -63,7 +63,7 @@ func Latency(ctx context.Context, spec LatencySpec) (LatencyResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, spec.Timeout)
 	defer cancel()
 	means := map[Means]func(context.Context, LatencySpec, *schedule) error{
-		ByDirect: latencyDirect, ByBare: latencyBare, ByStubs: latencyStubs, BySDK: latencySDK,
+		ByDirect: latencyDirect, ByBareDirect: latencyBareDirect, ByStubs: latencyStubs, BySDK: latencySDK,
 	}[spec.Means]
 	if means == nil {
 		return LatencyResult{}, fmt.Errorf("there are no means %q", spec.Means)
@@ -107,10 +107,8 @@ func newSchedule(spec LatencySpec) *schedule {
 }
 
 // note takes in a message that has come.
-func (s *schedule) note(value []byte) { s.noteIndex(int64(binary.BigEndian.Uint64(value))) }
-
-func (s *schedule) noteIndex(index int64) {
-	now := time.Now()
+func (s *schedule) note(value []byte) {
+	now, index := time.Now(), int64(binary.BigEndian.Uint64(value))
 	if index == primer {
 		select {
 		case s.primed <- struct{}{}:
@@ -191,6 +189,21 @@ func together(ctx context.Context, receive, send func(context.Context) error) er
 }
 
 func latencyDirect(ctx context.Context, spec LatencySpec, s *schedule) error {
+	return direct(spec, s, func(produce func(context.Context, []byte), receive func(context.Context) error) error {
+		return together(ctx, receive, func(ctx context.Context) error {
+			return s.send(ctx, func(ctx context.Context, values [][]byte) error {
+				for _, value := range values {
+					produce(ctx, value)
+				}
+				return nil // whatever isn't stored doesn't come
+			})
+		})
+	})
+}
+
+// direct runs work with clients of Kafka, one that produces, and one whose messages are
+// noted while receive runs.
+func direct(spec LatencySpec, s *schedule, work func(produce func(context.Context, []byte), receive func(context.Context) error) error) error {
 	consumer, err := kgo.NewClient(
 		kgo.SeedBrokers(spec.Kafka...), kgo.ConsumerGroup(spec.Subscription), kgo.ConsumeTopics(spec.Topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
@@ -205,6 +218,9 @@ func latencyDirect(ctx context.Context, spec LatencySpec, s *schedule) error {
 		return err
 	}
 	defer producer.Close()
+	produce := func(ctx context.Context, value []byte) {
+		producer.Produce(ctx, &kgo.Record{Topic: spec.Topic, Value: value}, nil)
+	}
 	receive := func(ctx context.Context) error {
 		commits := directCommitter{client: consumer}
 		defer commits.running.Wait()
@@ -217,14 +233,7 @@ func latencyDirect(ctx context.Context, spec LatencySpec, s *schedule) error {
 			commits.handled(ctx, fetches.NumRecords())
 		}
 	}
-	return together(ctx, receive, func(ctx context.Context) error {
-		return s.send(ctx, func(ctx context.Context, values [][]byte) error {
-			for _, value := range values {
-				producer.Produce(ctx, &kgo.Record{Topic: spec.Topic, Value: value}, nil)
-			}
-			return nil // whatever isn't stored doesn't come
-		})
-	})
+	return work(produce, receive)
 }
 
 func latencyStubs(ctx context.Context, spec LatencySpec, s *schedule) error {
@@ -245,11 +254,20 @@ func latencyStubs(ctx context.Context, spec LatencySpec, s *schedule) error {
 	})
 }
 
-// latencyBare takes a receipt for the message: to the server and back it has gone as often
-// as one that a consumer gets from the proxy.
-func latencyBare(ctx context.Context, spec LatencySpec, s *schedule) error {
-	return produceOnStream(ctx, spec, s, func(_ context.Context, produce produceStream) error {
-		return receiveResults(produce, func(sequence uint64) { s.noteIndex(primer + int64(sequence-1)) })
+// latencyBareDirect produces a message direct when its receipt has come from the bare
+// server: so it goes over as many hops as one that the proxy takes and delivers, with
+// nothing of a proxy on the way.
+func latencyBareDirect(ctx context.Context, spec LatencySpec, s *schedule) error {
+	return direct(spec, s, func(produce func(context.Context, []byte), receive func(context.Context) error) error {
+		text := newValues(spec.ValueBytes, 1)
+		return produceOnStream(ctx, spec, s, func(ctx context.Context, stream produceStream) error {
+			work := errgroup.Group{}
+			work.Go(func() error { return receive(ctx) })
+			work.Go(func() error {
+				return receiveResults(stream, func(sequence uint64) { produce(ctx, text.indexed(primer+int64(sequence-1))) })
+			})
+			return work.Wait()
+		})
 	})
 }
 

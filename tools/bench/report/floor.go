@@ -28,16 +28,23 @@ func (r *Report) floors() []Floor {
 	var all []Floor
 	for i := range r.Throughput {
 		t := &r.Throughput[i]
-		bare, direct, proxy := t.Variant(Bare), t.Variant(Direct), t.Variant(Stubs)
-		if t.Partitions != 8 || t.Clients != 1 || bare == nil || direct == nil || proxy == nil {
-			continue
+		if t.Partitions == 8 && t.Clients == 1 && t.Variant(Bare) != nil && t.Variant(Direct) != nil && t.Variant(Stubs) != nil {
+			all = append(all, floorOf(t))
 		}
-		f := Floor{Path: t.Path, ValueBytes: t.ValueBytes, Bare: bare.CPU[Server], Direct: direct.CPU[Client], Proxy: proxy.CPU[Server]}
-		sum := pairwise(f.Bare, f.Direct, func(bare, direct float64) float64 { return bare + direct })
-		f.OfBare, f.OfFloor = Ratio(sum, f.Bare), Ratio(f.Proxy, sum)
-		all = append(all, f)
 	}
 	return all
+}
+
+// floorOf is the zero Floor if t has no direct client.
+func floorOf(t *Throughput) Floor {
+	bare, direct, proxy := t.Variant(Bare), t.Variant(Direct), t.Variant(Stubs)
+	if direct == nil {
+		return Floor{}
+	}
+	f := Floor{Path: t.Path, ValueBytes: t.ValueBytes, Bare: bare.CPU[Server], Direct: direct.CPU[Client], Proxy: proxy.CPU[Server]}
+	sum := pairwise(f.Bare, f.Direct, func(bare, direct float64) float64 { return bare + direct })
+	f.OfBare, f.OfFloor = Ratio(sum, f.Bare), Ratio(f.Proxy, sum)
+	return f
 }
 
 func (r *Report) writeFloor(w io.Writer) {

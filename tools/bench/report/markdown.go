@@ -63,12 +63,18 @@ var kafkas = map[string]string{
 	"given":     "a cluster that was there",
 }
 
+const targetsText = `
+The floor is what would come out on this machine if the proxy itself took nothing: see [latency](#latency) and
+[processor time](#the-floor-of-the-processor-time).
+
+`
+
 func (r *Report) writeTargets(w io.Writer) {
 	if len(r.Targets) == 0 {
 		return
 	}
 	fmt.Fprint(w, "## Targets\n\n")
-	t := table{head: []string{"what", "target", "measured", "spread", "met"}}
+	t := table{head: []string{"what", "target", "measured", "spread", "met", "floor"}}
 	for _, target := range r.Targets {
 		bound, met := "≥ ", "no"
 		if target.AtMost {
@@ -77,10 +83,14 @@ func (r *Report) writeTargets(w io.Writer) {
 		if target.Met() {
 			met = "yes"
 		}
-		t.add(target.About, bound+quantity(target.Want, target.Unit), quantity(target.Got, target.Unit), percent(target.Spread), met)
+		floor := ""
+		if target.Floor != 0 {
+			floor = quantity(target.Floor, target.Unit)
+		}
+		t.add(target.About, bound+quantity(target.Want, target.Unit), quantity(target.Got, target.Unit), percent(target.Spread), met, floor)
 	}
 	t.write(w)
-	fmt.Fprintln(w)
+	fmt.Fprint(w, targetsText)
 }
 
 // quantity writes a figure with its unit.

@@ -90,13 +90,10 @@ type Latency struct {
 	// Added is what the p50 has more than the direct one, in milliseconds, by what moved the
 	// messages.
 	Added map[string]stats.Summary `json:"p50_added_ms"`
-	// AddedFloor is what a direct client and a bare stream that run at the same time take
-	// together, less what the direct client takes alone: what is added by a message's way to
-	// a server and back, on this machine with its cores shared.
-	AddedFloor stats.Summary `json:"p50_added_floor_ms"`
+	// Tail is the p99 as a multiple of the direct one, by what moved the messages.
+	Tail map[string]stats.Summary `json:"p99_of_direct"`
 
 	p50, p99, p999, max samples
-	beside              []float64 // the p50 of both, one a round
 }
 
 // Add adds a measurement.
@@ -107,21 +104,18 @@ func (l *Latency) Add(name string, result load.LatencyResult) {
 	l.max.add(name, result.Max)
 }
 
-// AddBeside adds a measurement of a direct client and a bare stream that ran at the same
-// time.
-func (l *Latency) AddBeside(direct, bare load.LatencyResult) {
-	l.beside = append(l.beside, direct.P50+bare.P50)
-}
-
 // Finish is called when all measurements are added.
 func (l *Latency) Finish() {
 	l.P50, l.P99, l.P999, l.Max = l.p50.summarize(), l.p99.summarize(), l.p999.summarize(), l.max.summarize()
-	more := func(all stats.Summary) stats.Summary {
-		return pairwise(all, l.P50[Direct], func(all, direct float64) float64 { return all - direct })
+	l.Added, l.Tail = map[string]stats.Summary{}, map[string]stats.Summary{}
+	for _, name := range latencyAdds {
+		l.Added[name] = pairwise(l.P50[name], l.P50[Direct], func(all, direct float64) float64 { return all - direct })
+		l.Tail[name] = Ratio(l.P99[name], l.P99[Direct])
 	}
-	l.Added = map[string]stats.Summary{Stubs: more(l.P50[Stubs]), SDK: more(l.P50[SDK])}
-	l.AddedFloor = more(stats.Summarize(l.beside))
 }
+
+// latencyAdds are those that are compared with the direct client.
+var latencyAdds = []string{Stubs, SDK, BareDirect}
 
 func (r *Report) writeLatency(w io.Writer) {
 	if len(r.Latency) == 0 {
@@ -130,7 +124,7 @@ func (r *Report) writeLatency(w io.Writer) {
 	fmt.Fprintf(w, "## Latency\n\nFrom when a message is due until a consumer has it, in milliseconds.\n\n")
 	t := table{head: []string{"", "p50", "spread", "p99", "spread", "p99.9", "spread", "most"}}
 	for _, l := range r.Latency {
-		for _, name := range []string{Direct, Stubs, SDK} {
+		for _, name := range append([]string{Direct}, latencyAdds...) {
 			t.add(fmt.Sprintf("%s messages/s, %s", thousands(float64(l.Rate)), name),
 				hundredths(l.P50[name]), percent(l.P50[name].Spread), hundredths(l.P99[name]), percent(l.P99[name].Spread),
 				hundredths(l.P999[name]), percent(l.P999[name].Spread), hundredths(l.Max[name]))
@@ -138,22 +132,28 @@ func (r *Report) writeLatency(w io.Writer) {
 	}
 	t.write(w)
 	fmt.Fprint(w, addedText)
-	t = table{head: []string{"", Stubs, "spread", SDK, "spread", "floor", "spread"}}
+	t = table{head: []string{"more than direct"}}
+	for _, name := range latencyAdds {
+		t.head = append(t.head, name, "spread")
+	}
 	for _, l := range r.Latency {
-		row := []string{thousands(float64(l.Rate)) + " messages/s"}
-		for _, added := range []stats.Summary{l.Added[Stubs], l.Added[SDK], l.AddedFloor} {
-			row = append(row, hundredths(added), percent(added.Spread))
+		p50, p99 := []string{thousands(float64(l.Rate)) + " messages/s, p50, ms"}, []string{thousands(float64(l.Rate)) + " messages/s, p99, ×"}
+		for _, name := range latencyAdds {
+			p50 = append(p50, hundredths(l.Added[name]), percent(l.Added[name].Spread))
+			p99 = append(p99, hundredths(l.Tail[name]), percent(l.Tail[name].Spread))
 		}
-		t.add(row...)
+		t.add(p50...)
+		t.add(p99...)
 	}
 	t.write(w)
 	fmt.Fprintln(w)
 }
 
 const addedText = `
-What that adds to the p50 of the direct client, in milliseconds. The floor is what a direct client and a bare stream
-that run at the same time take together, less the direct client alone: the proxy's messages go to a server and back
-too, while all share the cores.
+The last one is the floor: a message goes to a bare server and back, and then to Kafka and back by a direct client, so
+over as many hops as one that goes through the proxy, with nothing of a proxy on the way.
+
+What that adds to the direct client's p50, in milliseconds, and how many times its p99 it is:
 
 `
 

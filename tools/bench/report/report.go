@@ -25,6 +25,7 @@ const (
 	Bare            = "bare stream"
 	Stubs           = "proxy, stubs"
 	SDK             = "proxy, Go SDK"
+	BareDirect      = "bare stream, then direct"
 )
 
 // The processes that are measured.

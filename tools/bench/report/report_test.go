@@ -95,7 +95,7 @@ func fullReport() *Report {
 		latency.Add(Direct, load.LatencyResult{P50: 1, P99: 2, P999: 3, Max: 4})
 		latency.Add(Stubs, load.LatencyResult{P50: 1.25, P99: 4, P999: 5, Max: 6})
 		latency.Add(SDK, load.LatencyResult{P50: 1.5, P99: 5, P999: 6, Max: 7})
-		latency.AddBeside(load.LatencyResult{P50: 1.1}, load.LatencyResult{P50: 0.1})
+		latency.Add(BareDirect, load.LatencyResult{P50: 1.2, P99: 3, P999: 4, Max: 5})
 		latency.Finish()
 		r.Latency = append(r.Latency, latency)
 	}
@@ -164,6 +164,18 @@ func TestEveryTargetIsCompared(t *testing.T) {
 		"Python, produce 100 B through the SDK, memory in the last quarter, of that in the second": {1.2, true},
 		"Python, consume 100 B through the SDK, memory in the last quarter, of that in the second": {1.2, true},
 	}
+	floors := map[string]float64{}
+	for _, target := range fullReport().Targets {
+		if target.Floor != 0 {
+			floors[target.About] = target.Floor
+		}
+	}
+	assert.InDeltaMapValues(t, map[string]float64{
+		"p50 added end to end at 1,000 messages/s":               0.2,
+		"p99 end to end at 20,000 messages/s, of the direct one": 1.5,
+		"proxy CPU, consume 100 B, of the bare server's":         1.25,
+		"proxy CPU, produce 100 B, of the bare server's":         1.25,
+	}, floors, 1e-9)
 	for about, outcome := range want {
 		assert.InDelta(t, outcome.got, got[about].got, 1e-9, about)
 		assert.Equal(t, outcome.met, got[about].met, about)
@@ -197,7 +209,8 @@ func TestJSONHasEverything(t *testing.T) {
 	assert.InDelta(t, 2, read.Throughput[0].Variant(Stubs).CPU[Server].Samples[0], 1e-9)
 	assert.InDelta(t, 5, read.Latency[1].P999[Stubs].Median, 0)
 	assert.InDelta(t, 0.5, read.Latency[0].Added[SDK].Median, 1e-9)
-	assert.InDelta(t, 0.2, read.Latency[0].AddedFloor.Median, 1e-9)
+	assert.InDelta(t, 0.2, read.Latency[0].Added[BareDirect].Median, 1e-9)
+	assert.InDelta(t, 1.5, read.Latency[0].Tail[BareDirect].Median, 1e-9)
 	assert.InDelta(t, 10<<10, read.Memory[1].PerStream[Bare].Median, 0)
 	assert.EqualValues(t, 120, read.Slow[0].Fetched)
 	assert.Equal(t, Moves{What: "one more joins", Seconds: stats.Summarize([]float64{2}), Moved: stats.Summarize([]float64{3}), Least: 2}, read.Rebalance[0].Moves[1])

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/messageproxy/messageproxy/tools/bench/load"
 	"github.com/messageproxy/messageproxy/tools/bench/report"
 	"github.com/messageproxy/messageproxy/tools/bench/role"
@@ -30,6 +28,7 @@ var latencyMeans = []struct {
 	{report.Direct, load.ByDirect},
 	{report.Stubs, load.ByStubs},
 	{report.SDK, load.BySDK},
+	{report.BareDirect, load.ByBareDirect},
 }
 
 func (b *Bench) measureLatency(ctx context.Context, r *report.Report) error {
@@ -43,31 +42,13 @@ func (b *Bench) measureLatency(ctx context.Context, r *report.Report) error {
 					return fmt.Errorf("%d messages/s, %s: %w", rate, m.name, err)
 				}
 				latency.Add(m.name, result)
-				b.progress("latency at %d messages/s %-16s round %d of %d: p50 %.2f ms, p99 %.2f ms", rate, m.name, round+1, b.options.Rounds, result.P50, result.P99)
+				b.progress("latency at %d messages/s %-24s round %d of %d: p50 %.2f ms, p99 %.2f ms", rate, m.name, round+1, b.options.Rounds, result.P50, result.P99)
 			}
-			direct, bare, err := b.beside(ctx, rate)
-			if err != nil {
-				return fmt.Errorf("%d messages/s, direct beside a bare stream: %w", rate, err)
-			}
-			latency.AddBeside(direct, bare)
-			b.progress("latency at %d messages/s beside each other  round %d of %d: p50 %.2f and %.2f ms", rate, round+1, b.options.Rounds, direct.P50, bare.P50)
 		}
 		latency.Finish()
 		r.Latency = append(r.Latency, latency)
 	}
 	return nil
-}
-
-// latency measures one way on a topic and a server of its own.
-func (b *Bench) latency(ctx context.Context, spec load.LatencySpec) (load.LatencyResult, error) {
-	switch spec.Means {
-	case load.ByBare:
-		return b.latencyOn(ctx, bareServer, spec)
-	case load.ByDirect:
-		return b.latencyOn(ctx, onlyKafka, spec)
-	default:
-		return b.latencyOn(ctx, proxyServer, spec)
-	}
 }
 
 func (b *Bench) latencySpec(rate int, means load.Means) load.LatencySpec {
@@ -78,16 +59,18 @@ func (b *Bench) latencySpec(rate int, means load.Means) load.LatencySpec {
 	}
 }
 
-// latencyOn measures with a fresh server, and a topic if Kafka is in the way.
-func (b *Bench) latencyOn(ctx context.Context, which servers, spec load.LatencySpec) (result load.LatencyResult, err error) {
-	if which != bareServer {
-		if err := b.kafka.createTopic(ctx, spec.Topic, latencyPartitions); err != nil {
-			return result, err
-		}
-		defer func() { err = errors.Join(err, b.kafka.deleteTopic(ctx, spec.Topic)) }()
+// latency measures with a topic, and a server if there is one, that nobody used before.
+func (b *Bench) latency(ctx context.Context, spec load.LatencySpec) (result load.LatencyResult, err error) {
+	if err := b.kafka.createTopic(ctx, spec.Topic, latencyPartitions); err != nil {
+		return result, err
 	}
-	if which == onlyKafka {
+	defer func() { err = errors.Join(err, b.kafka.deleteTopic(ctx, spec.Topic)) }()
+	which := proxyServer
+	switch spec.Means {
+	case load.ByDirect:
 		return role.Latency(ctx, spec)
+	case load.ByBareDirect:
+		which = bareServer
 	}
 	server, err := b.start(ctx, which, spec.ValueBytes)
 	if err != nil {
@@ -96,19 +79,4 @@ func (b *Bench) latencyOn(ctx context.Context, which servers, spec load.LatencyS
 	spec.Target = server.Address
 	result, err = role.Latency(ctx, spec)
 	return result, errors.Join(err, server.Check(), server.Stop())
-}
-
-// beside measures a direct client and a bare stream at the same time.
-func (b *Bench) beside(ctx context.Context, rate int) (direct, bare load.LatencyResult, err error) {
-	directSpec, bareSpec := b.latencySpec(rate, load.ByDirect), b.latencySpec(rate, load.ByBare)
-	work, ctx := errgroup.WithContext(ctx)
-	work.Go(func() (err error) {
-		direct, err = b.latency(ctx, directSpec)
-		return err
-	})
-	work.Go(func() (err error) {
-		bare, err = b.latency(ctx, bareSpec)
-		return err
-	})
-	return direct, bare, work.Wait()
 }
