@@ -56,7 +56,7 @@ final class ConsumerImpl implements Consumer {
         this.options = options;
         this.connection = new Connection(config, threads.pool());
         this.retry = new Backoff(config.minBackoff, config.maxBackoff);
-        this.lanes = new Lanes(options.maxHandlers, options.keyWorkers);
+        this.lanes = new Lanes(options.maxHandlers, options.keyWorkers, options.executor != null);
     }
 
     void start() {
@@ -301,9 +301,14 @@ final class ConsumerImpl implements Consumer {
 
     // ------------------------------------------------------------ handlers
 
-    /** Queues messages of a partition, and tells how many runners are to be started. Called with the lock held. */
-    int push(TopicPartition from, List<Lanes.Task> tasks) {
-        return lanes.push(from, tasks);
+    /** Queues messages of a partition. Called with the lock held, and followed by startsRunner. */
+    void push(TopicPartition from, List<Lanes.Task> tasks) {
+        lanes.push(from, tasks);
+    }
+
+    /** Whether a runner is to be started, once the lock is released. Called with the lock held. */
+    boolean startsRunner() {
+        return lanes.startsRunner();
     }
 
     /** Drops tasks that haven't begun. Called with the lock held. */
@@ -380,6 +385,7 @@ final class ConsumerImpl implements Consumer {
         try {
             executor.execute(() -> {
                 if (settled.compareAndSet(false, true)) {
+                    Thread.yield(); // those who run already may have time for what this one was started for
                     runFrom(first);
                 }
             });
@@ -439,7 +445,7 @@ final class ConsumerImpl implements Consumer {
 
     /**
      * Does what became of a message, before its lane goes on, and begins the next one. Returns null where there is
-     * none, which ends the runner. Where no other lane waits for a runner, this one goes on with its own: that takes no
+     * none, which ends the runner. Unless lanes have to take turns, this runner goes on with its own: that takes no
      * lock that others want.
      *
      * @param finished null when the runner begins
@@ -448,7 +454,7 @@ final class ConsumerImpl implements Consumer {
         if (finished != null && outcome.ack()) {
             finished.task.partition().session.ack(finished.task);
         }
-        if (finished != null && outcome.error() == null && !lanes.someWait()) {
+        if (finished != null && outcome.error() == null && !lanes.takeTurns()) {
             Handling next = finished.lane.next();
             if (next != null) {
                 return next;
@@ -465,12 +471,16 @@ final class ConsumerImpl implements Consumer {
             if (error != null) {
                 stop(error, effects);
             }
-            if (finished != null) {
+            if (finished == null) {
+                lanes.runnerBegan();
+            } else {
                 lanes.release(finished.lane);
             }
             next = lanes.begin();
             if (next == null) {
                 advance(effects);
+            } else if (lanes.startsRunner()) {
+                effects.add(this::startRunner);
             }
         } finally {
             mu.unlock();

@@ -18,12 +18,18 @@ final class FrameWriter<T> {
         void writeTo(ClientCallStreamObserver<T> call);
     }
 
+    /** Nobody writes. */
+    private static final int IDLE = 0;
+    /** A thread writes, and may have looked at what there is already. */
+    private static final int WRITING = 1;
+    /** A thread writes, or is about to, and will look at what there is now. */
+    private static final int ASKED = 2;
+
     private final ClientCallStreamObserver<T> call;
     /** Gives null when there is nothing to write. Called by one thread at a time. */
     private final Supplier<Frame<T>> next;
     private final Executor executor;
-    /** How often writing was asked for since the writer last looked. Above 0: a thread is writing, or about to. */
-    private final AtomicInteger asked = new AtomicInteger();
+    private final AtomicInteger state = new AtomicInteger(IDLE);
 
     FrameWriter(ClientCallStreamObserver<T> call, Executor executor, Supplier<Frame<T>> next) {
         this.call = call;
@@ -33,7 +39,7 @@ final class FrameWriter<T> {
 
     /** Writes what there is, unless the call isn't ready, which then tells. Called without locks. */
     void write() {
-        if (asked.getAndIncrement() == 0) {
+        if (ask()) {
             run();
         }
     }
@@ -43,10 +49,10 @@ final class FrameWriter<T> {
      * where a caller has much to send.
      */
     void writeSoon() {
-        if (asked.get() == 0 && !call.isReady()) {
+        if (state.get() == IDLE && !call.isReady()) {
             return;
         }
-        if (asked.getAndIncrement() == 0) {
+        if (ask()) {
             executor.execute(() -> {
                 Thread.yield(); // whoever else has something may go first, and share the frame
                 run();
@@ -54,14 +60,18 @@ final class FrameWriter<T> {
         }
     }
 
+    /** Tells whether the caller has to write. Where many ask, most only read: that is what makes it cheap. */
+    private boolean ask() {
+        return state.get() != ASKED && state.getAndSet(ASKED) == IDLE;
+    }
+
     private void run() {
-        int answered = 1;
         do {
+            state.set(WRITING);
             if (!writeAll()) {
                 return; // and nobody else writes
             }
-            answered = asked.addAndGet(-answered);
-        } while (answered > 0);
+        } while (!state.compareAndSet(WRITING, IDLE));
     }
 
     /** Tells whether the call still stands. */

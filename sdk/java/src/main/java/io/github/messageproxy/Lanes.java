@@ -67,23 +67,30 @@ final class Lanes {
     private final ArrayDeque<Lane> ready = new ArrayDeque<>();
     private volatile boolean someWait; // some are ready
     private int running;
+    /**
+     * One of the running ones was asked for and hasn't begun. Only one at a time: when it begins, it asks for the next
+     * if lanes are still ready. So messages that take little time cost few wake-ups, as those who run already get to
+     * most lanes first; and no lane waits for a handler, however long that takes.
+     */
+    private boolean starting;
     private final int limit; // of runners; 0: none
+    private final boolean threadsAreFew; // there may be fewer than lanes, so that those take turns
 
-    Lanes(int maxHandlers, int keyWorkers) {
+    Lanes(int maxHandlers, int keyWorkers, boolean ownExecutor) {
         limit = maxHandlers;
+        threadsAreFew = maxHandlers > 0 || ownExecutor;
         this.keyWorkers = keyWorkers;
     }
 
-    /** Queues messages of a partition. Returns how many more runners are needed, which count from now on. */
-    int push(TopicPartition from, List<Task> tasks) {
+    /** Queues messages of a partition. To be followed by {@link #startsRunner}. */
+    void push(TopicPartition from, List<Task> tasks) {
         if (keyWorkers == 0) {
-            return enqueue(from, tasks);
+            enqueue(from, tasks);
+            return;
         }
-        int runners = 0;
         for (Task task : tasks) {
-            runners += enqueue(worker(task.message().keyBytes()), List.of(task));
+            enqueue(worker(task.message().keyBytes()), List.of(task));
         }
-        return runners;
     }
 
     /** The number of the worker for a key; what has none goes to one that is free, if there is any. */
@@ -98,25 +105,38 @@ final class Lanes {
         return keyless;
     }
 
-    /** Queues tasks in the lane with a name. Returns 1 if that needs another runner. */
-    private int enqueue(Object name, List<Task> tasks) {
+    /** Queues tasks in the lane with a name. */
+    private void enqueue(Object name, List<Task> tasks) {
         Lane lane = lanes.get(name);
         if (lane != null) {
             lane.addAll(tasks);
-            return 0;
+            return;
         }
         lane = new Lane(name);
         lane.addAll(tasks);
         lanes.put(name, lane);
         addReady(lane);
-        if (limit > 0 && running >= limit) {
-            return 0;
-        }
-        running++;
-        return 1;
     }
 
-    /** Begins the next task of the first lane, which the runner then has. Null: there is none; the runner ends. */
+    /** Whether another runner is to be started, which counts from now on. */
+    boolean startsRunner() {
+        if (ready.isEmpty() || starting || (limit > 0 && running >= limit)) {
+            return false;
+        }
+        starting = true;
+        running++;
+        return true;
+    }
+
+    /** A runner that was started has begun, or never will. */
+    void runnerBegan() {
+        starting = false;
+    }
+
+    /**
+     * Begins the next task of the first lane, which the runner then has. Null: there is none; the runner ends. To be
+     * followed by {@link #startsRunner}.
+     */
     Handling begin() {
         for (Lane lane = pollReady(); lane != null; lane = pollReady()) {
             Handling handling = lane.next();
@@ -154,9 +174,12 @@ final class Lanes {
         return lane;
     }
 
-    /** Whether lanes wait for a runner, so that runners have to take turns. May be called without the lock. */
-    boolean someWait() {
-        return someWait;
+    /**
+     * Whether lanes wait, and perhaps for those who run, which then go from lane to lane after each message. Where
+     * there is a thread for everyone, those lanes' own runner is on its way. May be called without the lock.
+     */
+    boolean takeTurns() {
+        return threadsAreFew && someWait;
     }
 
     /** A runner that couldn't be started, or that failed, is over. */

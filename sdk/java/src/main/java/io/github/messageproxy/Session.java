@@ -18,9 +18,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Queue;
 import java.util.Set;
-import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.Future;
 
 /**
@@ -28,9 +26,6 @@ import java.util.concurrent.Future;
  * consumer's lock guards its state, but for what gRPC's callbacks alone use.
  */
 final class Session implements ClientResponseObserver<ConsumeRequest, ConsumeResponse>, Connection.Stream {
-    /** The most that a frame of ACKs takes, roughly. */
-    private static final int MAX_ACK_FRAME_CHARS = 64 << 10;
-
     /** What a session knows of a partition that messages came from. */
     static final class Partition {
         final Session session;
@@ -63,8 +58,8 @@ final class Session implements ClientResponseObserver<ConsumeRequest, ConsumeRes
     private long ackTimeout; // in nanoseconds; 0: unknown
     private boolean progressed; // a message has come
 
-    // What the writer is to send, and what it has. Without the lock: handlers that succeed don't wait for each other.
-    private final Queue<String> acks = new ConcurrentLinkedQueue<>();
+    // What the writer is to send, and what it has.
+    private final Acks acks = new Acks();
     private volatile boolean leaving; // send leave
     private volatile boolean finishing; // when the ACKs are sent, half-close
     private boolean subscribed; // subscribe was sent
@@ -144,22 +139,12 @@ final class Session implements ClientResponseObserver<ConsumeRequest, ConsumeRes
                     ConsumeRequest.newBuilder().setLeave(LeaveRequest.getDefaultInstance()).build());
         }
         boolean last = finishing; // before the ACKs are looked at: all that count were there when it was set
-        if (!acks.isEmpty()) {
-            AckRequest frame = takeAcks();
+        AckRequest frame = acks.take();
+        if (frame != null) {
             return stream -> stream.onNext(ConsumeRequest.newBuilder().setAck(frame).build());
         }
         halfClosed = last;
         return last ? ClientCallStreamObserver::onCompleted : null;
-    }
-
-    private AckRequest takeAcks() {
-        AckRequest.Builder frame = AckRequest.newBuilder();
-        int chars = 0;
-        for (String id = acks.poll(); id != null; id = chars < MAX_ACK_FRAME_CHARS ? acks.poll() : null) {
-            chars += id.length();
-            frame.addMessageIds(id);
-        }
-        return frame.build();
     }
 
     @Override
@@ -201,33 +186,35 @@ final class Session implements ClientResponseObserver<ConsumeRequest, ConsumeRes
 
     /** Queues messages for their handlers. The server's limit of unacknowledged messages bounds how many there are. */
     private void deliver(MessageBatch batch) {
-        for (PartitionMessages in : batch.getPartitionsList()) {
-            if (in.getMessagesCount() > 0) {
-                deliver(new TopicPartition(in.getTopic(), in.getPartition()), in.getMessagesList());
-            }
-        }
-    }
-
-    private void deliver(TopicPartition from, List<io.github.messageproxy.v1.Message> messages) {
-        int runners;
+        boolean startsRunner;
         consumer.mu.lock();
         try {
-            progressed = true;
-            if (consumer.isStopping()) {
-                return; // they go to others when the stream ends
+            for (PartitionMessages in : batch.getPartitionsList()) {
+                if (in.getMessagesCount() > 0) {
+                    deliver(new TopicPartition(in.getTopic(), in.getPartition()), in.getMessagesList());
+                }
             }
-            Partition partition = partition(from);
-            List<Lanes.Task> tasks = new ArrayList<>(messages.size());
-            for (io.github.messageproxy.v1.Message message : messages) {
-                tasks.add(new Lanes.Task(partition, new Message(from, message)));
-            }
-            runners = consumer.push(from, tasks);
+            startsRunner = consumer.startsRunner();
         } finally {
             consumer.mu.unlock();
         }
-        for (int i = 0; i < runners; i++) {
+        if (startsRunner) {
             consumer.startRunner();
         }
+    }
+
+    /** Called with the lock held. */
+    private void deliver(TopicPartition from, List<io.github.messageproxy.v1.Message> messages) {
+        progressed = true;
+        if (consumer.isStopping()) {
+            return; // they go to others when the stream ends
+        }
+        Partition partition = partition(from);
+        List<Lanes.Task> tasks = new ArrayList<>(messages.size());
+        for (io.github.messageproxy.v1.Message message : messages) {
+            tasks.add(new Lanes.Task(partition, new Message(from, message)));
+        }
+        consumer.push(from, tasks);
     }
 
     /** The partition, which is a new one if it was withdrawn before. */
