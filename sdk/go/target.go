@@ -16,15 +16,19 @@ func checkTarget(target string) error {
 			`the target %q %s: give "host:port", or a target that gRPC knows, such as "dns:///host:port"`, target, problem)}
 	}
 	scheme, _, hasScheme := strings.Cut(target, "://")
+	address := target
 	switch {
 	case target == "":
 		return invalid("is empty")
 	case hasScheme && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https")):
 		return invalid("is a URL")
-	case hasScheme, strings.HasPrefix(target, "unix:"), strings.HasPrefix(target, "dns:"), strings.HasPrefix(target, "passthrough:"):
+	case len(target) >= len("dns:") && strings.EqualFold(target[:len("dns:")], "dns:"):
+		// dns:host:port, dns:///host:port, or dns://server/host:port
+		address = target[max(len("dns:"), strings.LastIndexByte(target, '/')+1):]
+	case hasScheme, strings.HasPrefix(target, "unix:"), strings.HasPrefix(target, "passthrough:"):
 		return nil // for gRPC's resolver to judge
 	}
-	host, port, err := net.SplitHostPort(target)
+	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return invalid("is not an address")
 	}

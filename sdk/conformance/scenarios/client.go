@@ -69,13 +69,14 @@ func badTargets(h *suite.Harness) {
 	for _, target := range []string{
 		"", "http://127.0.0.1:7070", "https://127.0.0.1:7070", "HTTP://127.0.0.1:7070",
 		"127.0.0.1", "localhost", ":7070", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:port",
+		"dns:///", "dns:///localhost", "dns:///localhost:0", "dns:///:7070", "dns://127.0.0.1/localhost",
 	} {
 		e := h.OpenRefused(target, fast())
 		assert.Equal(h, protocol.KindError, e.Kind, "the target %q: %s", target, e.Message)
 		assert.EqualValues(h, invalidArgument, e.Code, "the target %q: %s", target, e.Message)
 		assert.False(h, e.Retryable, "the target %q", target)
 	}
-	for _, target := range []string{"127.0.0.1:1", "127.0.0.1:65535", "[::1]:7070", "localhost:7070", "proxies.example.com:7070"} {
+	for _, target := range []string{"127.0.0.1:1", "127.0.0.1:65535", "[::1]:7070", "localhost:7070", "proxies.example.com:7070", "dns:///localhost:7070"} {
 		h.Open(target, fast())
 	}
 }

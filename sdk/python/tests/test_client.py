@@ -15,7 +15,17 @@ from messageproxy._target import credentials_of
 
 
 @pytest.mark.parametrize(
-    "target", ["localhost:7070", "127.0.0.1:1", "[::1]:65535", "dns:///proxy:7070", "unix:/run/proxy", "ipv4:1.2.3.4:5"]
+    "target",
+    [
+        "localhost:7070",
+        "127.0.0.1:1",
+        "[::1]:65535",
+        "dns:///proxy:7070",
+        "dns:proxy:7070",
+        "dns://1.2.3.4/[::1]:7070",
+        "unix:/run/proxy",
+        "ipv4:1.2.3.4:5",
+    ],
 )
 def test_targets_that_may_work_are_taken(target: str) -> None:
     Client(target)
@@ -37,6 +47,10 @@ def test_targets_that_may_work_are_taken(target: str) -> None:
         ("localhost:65536", "has no port"),
         ("localhost:http", "has no port"),
         ("localhost:٣", "has no port"),
+        ("dns:///proxy", "is not an address"),
+        ("dns:///", "is not an address"),
+        ("DNS:proxy:0", "has no port"),
+        ("dns://1.2.3.4/:7070", "has no host"),
     ],
 )
 def test_targets_that_can_never_work_are_refused(target: str, problem: str) -> None:

@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { hostname } from "node:os";
 import { type ConnectionOptions, createSecureContext } from "node:tls";
 
@@ -107,6 +108,9 @@ function requireTLS(tls: boolean | ConnectionOptions): void {
   check(typeof tls === "object", "tls", "is neither a boolean nor options of a TLS connection");
   try {
     createSecureContext(tls);
+    for (const certificate of [tls.ca ?? []].flat()) {
+      new X509Certificate(certificate); // OpenSSL takes what is none for no certificate at all
+    }
   } catch (error) {
     throw invalidOption("tls", textOf(error), error);
   }

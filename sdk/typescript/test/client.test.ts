@@ -74,6 +74,8 @@ describe("a client", () => {
       ["tls", "yes"],
       ["tls", { cert: "no certificate", key: "no key" }],
       ["tls", { minVersion: "TLSv9" }],
+      ["tls", { ca: "no certificate" }],
+      ["tls", { ca: [Buffer.from("no certificate")] }],
       ["logger", {}],
     ];
     for (const [option, value] of bad) {

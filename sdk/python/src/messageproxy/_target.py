@@ -11,8 +11,8 @@ import grpc
 
 from messageproxy._errors import InvalidTypeError, MessageProxyError, invalid
 
-# Those of gRPC's resolvers; others can't be added in Python.
-_GRPC_SCHEMES = ("unix:", "unix-abstract:", "vsock:", "dns:", "ipv4:", "ipv6:", "xds:", "google-c2p:")
+# Those of gRPC's resolvers besides dns; others can't be added in Python.
+_GRPC_SCHEMES = ("unix:", "unix-abstract:", "vsock:", "ipv4:", "ipv6:", "xds:", "google-c2p:")
 
 
 def check_target(target: str) -> None:
@@ -25,11 +25,14 @@ def check_target(target: str) -> None:
         raise InvalidTypeError(f"the target is {type(target).__name__}, not str")
     if not target:
         raise _refused(target, "is empty")
-    if target.lower().startswith(_GRPC_SCHEMES):
+    address = target
+    if target.lower().startswith("dns:"):  # dns:host:port, dns:///host:port, or dns://server/host:port
+        address = target[len("dns:") :].rpartition("/")[2]
+    elif target.lower().startswith(_GRPC_SCHEMES):
         return  # for gRPC's resolver to judge
-    if "://" in target:
+    elif "://" in target:
         raise _refused(target, "is a URL")
-    match = re.fullmatch(r"(\[[^\[\]]*\]|[^\[\]:]*):([^:]*)", target)
+    match = re.fullmatch(r"(\[[^\[\]]*\]|[^\[\]:]*):([^:]*)", address)
     if match is None:
         raise _refused(target, "is not an address")
     host, port = match.groups()
