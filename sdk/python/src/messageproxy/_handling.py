@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from messageproxy._backoff import Backoff, wait_until
 from messageproxy._errors import Code, HandlerError, MessageProxyError
 from messageproxy._lanes import Batch
-from messageproxy._message import Message, message_from_wire
+from messageproxy._message import Message, messages_from_wire
 
 if TYPE_CHECKING:
     from messageproxy._consumer import Consumer
@@ -110,14 +110,14 @@ class Runner:
         """Handles the messages of a batch; false when it lets other lanes go first."""
         consumer, partition = self._consumer, batch.partition
         handler, lanes, bounded = consumer.handler, consumer.lanes, consumer.config.max_handlers > 0
-        (topic, number), ack, cancelling = partition.name, partition.session.ack, self._cancelling
+        (topic, number), session, cancelling = partition.name, partition.session, self._cancelling
+        acks = session.acks
         # Whoever tells a handler to end isn't called between here and the handler: nothing is awaited there.
         self.partition = partition
         began = monotonic()
-        for wire_message in batch.messages:
+        for message in messages_from_wire(batch.messages, topic, number):
             if partition.withdrawn or consumer.stopping:
                 break
-            message = message_from_wire(wire_message, topic, number)
             message_id = message.id
             failure = None
             try:
@@ -125,7 +125,9 @@ class Runner:
             except BaseException as e:
                 failure = e  # dealt with outside, where it is not the context of others
             if failure is None and not self._told and not cancelling():
-                ack(message_id)
+                if not acks:
+                    session.wake()
+                acks.append(message_id)
             else:
                 await self._end(Delivery(partition, message, message_id), failure, began)
                 failure = None

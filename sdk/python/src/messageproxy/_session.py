@@ -53,7 +53,7 @@ class Session:
         # Those to which new messages belong; and these with the withdrawn ones that have time left.
         self._partitions: dict[TopicPartition, Partition] = {}
         self._live: set[Partition] = set()
-        self._acks: list[str] = []
+        self.acks: list[str] = []  # ids; who adds the first calls wake
         self._wake = asyncio.Event()  # the sender has something to do
         self._leaving = False
         self._finished = False
@@ -62,9 +62,13 @@ class Session:
 
     def ack(self, message_id: str) -> None:
         """Has the ACK of a message sent."""
-        if not self._acks:
-            self._wake.set()
-        self._acks.append(message_id)
+        if not self.acks:
+            self.wake()
+        self.acks.append(message_id)
+
+    def wake(self) -> None:
+        """Tells the sender that there are ACKs."""
+        self._wake.set()
 
     def leave(self) -> None:
         """Asks for no more messages."""
@@ -89,7 +93,8 @@ class Session:
         left = False
         while True:
             await self._let_gather()
-            acks, self._acks = self._acks, []
+            acks = self.acks.copy()
+            self.acks.clear()
             leaving, finished = self._leaving, self._finished
             for start in range(0, len(acks), _FRAME_ACKS):
                 request = wire.ConsumeRequest()
@@ -103,7 +108,7 @@ class Session:
             if finished:
                 await self._stream.half_close()
                 return
-            if not self._acks and self._leaving == left and not self._finished:
+            if not self.acks and self._leaving == left and not self._finished:
                 self._wake.clear()
                 # Handlers that are about to return go first, and share the frame.
                 await self._wake.wait()
@@ -113,8 +118,8 @@ class Session:
         not long, and not for so many that the server would have to stop sending."""
         gathered, enough = 0, min(self._max_unacked // 4, _FRAME_ACKS)
         latest = self._loop.time() + _LONGEST_GATHERING
-        while gathered < len(self._acks) < enough:
-            gathered = len(self._acks)
+        while gathered < len(self.acks) < enough:
+            gathered = len(self.acks)
             for _ in range(_TURNS_WITHOUT_ACK):
                 if self._leaving or self._loop.time() >= latest:
                     return
