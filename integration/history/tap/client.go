@@ -30,7 +30,9 @@ func (t *Tap) ClientOptions(client, server string) []grpc.DialOption {
 		default:
 			return streamer(ctx, desc, cc, method, opts...)
 		}
-		stream, err := streamer(ctx, desc, cc, method, append(opts[:len(opts):len(opts)], grpc.OnFinish(end.end))...)
+		// Before those of the application: what that is told of is recorded.
+		opts = append([]grpc.CallOption{grpc.OnFinish(end.end)}, opts...)
+		stream, err := streamer(ctx, desc, cc, method, opts...)
 		if err != nil {
 			return nil, err
 		}

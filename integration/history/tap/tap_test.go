@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -225,10 +226,11 @@ func clientThatGoes(s *scene) {
 	ctx, cancel := context.WithCancel(s.Context())
 	consume := s.consume(ctx, stub, "raw")
 	s.receiveSubscribed(consume)
-	produce, err := stub.Produce(ctx)
+	finished := make(chan struct{})
+	_, err := stub.Produce(ctx, grpc.OnFinish(func(error) { close(finished) }))
 	require.NoError(s, err)
 	cancel()
-	<-produce.Context().Done()
+	<-finished
 	require.Equal(s, codes.Canceled, status.Code(awaitEnd(consume)))
 	closeConn()
 	s.stop()
