@@ -16,15 +16,15 @@ func checkTarget(target string) error {
 			`the target %q %s: give "host:port", or a target that gRPC knows, such as "dns:///host:port"`, target, problem)}
 	}
 	scheme, _, hasScheme := strings.Cut(target, "://")
+	name, isDNS := strings.CutPrefix(strings.ToLower(target), "dns:")
 	address := target
 	switch {
 	case target == "":
 		return invalid("is empty")
 	case hasScheme && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https")):
 		return invalid("is a URL")
-	case len(target) >= len("dns:") && strings.EqualFold(target[:len("dns:")], "dns:"):
-		// dns:host:port, dns:///host:port, or dns://server/host:port
-		address = target[max(len("dns:"), strings.LastIndexByte(target, '/')+1):]
+	case isDNS: // dns:host:port, dns:///host:port, or dns://server/host:port
+		address = name[strings.LastIndexByte(name, '/')+1:]
 	case hasScheme, strings.HasPrefix(target, "unix:"), strings.HasPrefix(target, "passthrough:"):
 		return nil // for gRPC's resolver to judge
 	}

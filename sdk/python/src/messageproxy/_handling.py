@@ -125,7 +125,7 @@ class Runner:
             except BaseException as e:
                 failure = e  # dealt with outside, where it is not the context of others
             if failure is None and not self._told and not cancelling():
-                if not acks:
+                if not acks:  # as session.ack, but for the call
                     session.wake()
                 acks.append(message_id)
             else:

@@ -67,18 +67,18 @@ class Session:
         self.acks.append(message_id)
 
     def wake(self) -> None:
-        """Tells the sender that there are ACKs."""
+        """Tells the sender that there is something to do."""
         self._wake.set()
 
     def leave(self) -> None:
         """Asks for no more messages."""
         self._leaving = True
-        self._wake.set()
+        self.wake()
 
     def finish(self) -> None:
         """Half-closes when the ACKs are sent."""
         self._finished = True
-        self._wake.set()
+        self.wake()
 
     async def send(self) -> None:
         """Subscribes and then sends ACKs as they gather, until the stream ends or the session is finished."""

@@ -25,10 +25,10 @@ def check_target(target: str) -> None:
         raise InvalidTypeError(f"the target is {type(target).__name__}, not str")
     if not target:
         raise _refused(target, "is empty")
-    address = target
-    if target.lower().startswith("dns:"):  # dns:host:port, dns:///host:port, or dns://server/host:port
+    address, lower = target, target.lower()
+    if lower.startswith("dns:"):  # dns:host:port, dns:///host:port, or dns://server/host:port
         address = target[len("dns:") :].rpartition("/")[2]
-    elif target.lower().startswith(_GRPC_SCHEMES):
+    elif lower.startswith(_GRPC_SCHEMES):
         return  # for gRPC's resolver to judge
     elif "://" in target:
         raise _refused(target, "is a URL")

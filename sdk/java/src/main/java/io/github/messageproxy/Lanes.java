@@ -128,7 +128,7 @@ final class Lanes {
         return true;
     }
 
-    /** A runner that was started has begun, or never will. */
+    /** A runner that was started has begun. */
     void runnerBegan() {
         starting = false;
     }

@@ -189,6 +189,9 @@ final class Session implements ClientResponseObserver<ConsumeRequest, ConsumeRes
         boolean startsRunner;
         consumer.mu.lock();
         try {
+            if (consumer.isStopping()) {
+                return; // they go to others when the stream ends
+            }
             for (PartitionMessages in : batch.getPartitionsList()) {
                 if (in.getMessagesCount() > 0) {
                     deliver(new TopicPartition(in.getTopic(), in.getPartition()), in.getMessagesList());
@@ -206,9 +209,6 @@ final class Session implements ClientResponseObserver<ConsumeRequest, ConsumeRes
     /** Called with the lock held. */
     private void deliver(TopicPartition from, List<io.github.messageproxy.v1.Message> messages) {
         progressed = true;
-        if (consumer.isStopping()) {
-            return; // they go to others when the stream ends
-        }
         Partition partition = partition(from);
         List<Lanes.Task> tasks = new ArrayList<>(messages.size());
         for (io.github.messageproxy.v1.Message message : messages) {
