@@ -166,6 +166,19 @@ async def test_acks_of_handlers_that_never_wait_are_sent(server: Server, client:
         assert sorted(await stream.acks(3000)) == sorted(m.decode() for m in ids)
 
 
+async def test_acks_are_sent_before_everything_is_handled(server: Server, client: Client) -> None:
+    async def handler(message: Message) -> None:
+        pass
+
+    async with consuming(client, handler):
+        stream = await server.consume_stream()
+        await stream.subscribe()
+        await stream.send(delivered(*[b"%d" % n for n in range(1000)]))
+        first = (await stream.request()).ack.message_ids
+        assert len(first) <= 500  # half of what it may have
+        assert [*first, *await stream.acks(1000 - len(first))] == [str(n) for n in range(1000)]
+
+
 async def test_key_workers_keep_the_order_of_keys(server: Server, client: Client) -> None:
     handlers = Handlers()
     async with consuming(client, handlers, key_workers=2):

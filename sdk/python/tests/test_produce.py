@@ -136,6 +136,28 @@ async def test_what_gathers_goes_out_together_up_to_a_limit(server: Server, clie
     await calls
 
 
+async def test_a_message_waits_for_the_next_one_only_while_others_are_unanswered(
+    server: Server, client: Client
+) -> None:
+    async def produce_later() -> None:
+        await asyncio.sleep(0)
+        await client.produce(topic="orders")
+
+    first = asyncio.create_task(client.produce(topic="orders"))
+    stream = await server.produce_stream()
+    await stream.store(*await stream.messages(1))
+    await first
+    calls = asyncio.gather(client.produce(topic="orders"), produce_later())
+    frames = [(await stream.request()).messages for _ in range(2)]
+    assert [len(frame) for frame in frames] == [1, 1]
+    more = asyncio.gather(client.produce(topic="orders"), produce_later())
+    frames.append((await stream.request()).messages)
+    assert len(frames[2]) == 2
+    for frame in frames:
+        await stream.store(*frame)
+    await asyncio.gather(calls, more)
+
+
 async def test_callers_wait_for_room_in_their_order(server: Server) -> None:
     async with Client(server.target, max_outstanding=(2, 10)) as client:
         futures = [asyncio.create_task(client.produce(topic="t", value=bytes(n))) for n in (4, 4, 11, 1)]

@@ -19,6 +19,7 @@ from messageproxy._events import Event, EventKind
 from messageproxy._handling import Delivery, Runner, StopConsume
 from messageproxy._lanes import Lanes
 from messageproxy._options import ClientConfig, ConsumeConfig, Handler
+from messageproxy._received import Fields, Received
 from messageproxy._session import Partition, Session
 from messageproxy._stream import Stream, StreamEndedError, open_stream
 from messageproxy.v1 import messageproxy_pb2 as wire
@@ -75,9 +76,9 @@ class Consumer:
         """Stops because the client is closed."""
         self.stop(ClosedError())
 
-    def push(self, partition: Partition, messages: Iterable[wire.Message]) -> None:
+    def push(self, partition: Partition, messages: Iterable[wire.Message], fields: Fields) -> None:
         """Queues messages of one partition for their handler."""
-        for _ in range(self.lanes.push(partition, messages)):
+        for _ in range(self.lanes.push(partition, messages, fields)):
             self._idle.clear()
             Runner(self)
 
@@ -151,7 +152,7 @@ class Consumer:
             if session.progressed or lasted > self.client_config.max_backoff:
                 retry.reset()
 
-    async def _open(self) -> Stream[wire.ConsumeResponse] | None:
+    async def _open(self) -> Stream[Received] | None:
         """Opens a stream, unless consume is stopped before that succeeds."""
         opening = asyncio.create_task(
             open_stream(
@@ -159,7 +160,7 @@ class Consumer:
                 self.client_config,
                 "Consume",
                 wire.ConsumeRequest.SerializeToString,
-                wire.ConsumeResponse,
+                Received.from_bytes,
             )
         )
         stopped = asyncio.create_task(self.stopped.wait())
@@ -175,7 +176,7 @@ class Consumer:
         return opening.result()
 
     async def _serve(
-        self, session: Session, receiver: asyncio.Task[MessageProxyError], stream: Stream[wire.ConsumeResponse]
+        self, session: Session, receiver: asyncio.Task[MessageProxyError], stream: Stream[Received]
     ) -> MessageProxyError:
         """Waits for the end of the session, or consume's, which it brings about in good order: leave, handlers, ACKs,
         half-close."""

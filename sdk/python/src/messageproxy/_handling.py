@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from messageproxy._backoff import Backoff, wait_until
 from messageproxy._errors import Code, HandlerError, MessageProxyError
 from messageproxy._lanes import Batch
-from messageproxy._message import Message, messages_from_wire
+from messageproxy._message import Message
 
 if TYPE_CHECKING:
     from messageproxy._consumer import Consumer
@@ -110,12 +110,12 @@ class Runner:
         """Handles the messages of a batch; false when it lets other lanes go first."""
         consumer, partition = self._consumer, batch.partition
         handler, lanes, bounded = consumer.handler, consumer.lanes, consumer.config.max_handlers > 0
-        (topic, number), session, cancelling = partition.name, partition.session, self._cancelling
+        session, cancelling = partition.session, self._cancelling
         acks = session.acks
         # Whoever tells a handler to end isn't called between here and the handler: nothing is awaited there.
         self.partition = partition
         began = monotonic()
-        for message in messages_from_wire(batch.messages, topic, number):
+        for message in batch.messages:
             if partition.withdrawn or consumer.stopping:
                 break
             message_id = message.id
@@ -132,7 +132,7 @@ class Runner:
                 await self._end(Delivery(partition, message, message_id), failure, began)
                 failure = None
             began = monotonic()
-            if began - self._busy_since > _MAX_BUSY:
+            if began - self._busy_since > _MAX_BUSY or len(acks) >= session.enough_acks:
                 await self._let_others_go()
                 began = self._busy_since
             if bounded and lanes.others_wait():

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from messageproxy._message import TopicPartition
+from messageproxy._received import Fields, messages_from_wire
 from messageproxy.v1 import messageproxy_pb2 as wire
 
 if TYPE_CHECKING:
@@ -18,9 +19,9 @@ class Batch:
 
     __slots__ = ("messages", "partition")
 
-    def __init__(self, partition: Partition, messages: Iterable[wire.Message]) -> None:
+    def __init__(self, partition: Partition, messages: Iterable[wire.Message], fields: Fields) -> None:
         self.partition = partition
-        self.messages = iter(messages)  # which haven't begun
+        self.messages = messages_from_wire(messages, partition.name, fields)  # which haven't begun
 
 
 class Lane:
@@ -53,14 +54,14 @@ class Lanes:
         self._limit = max_handlers  # of runners; 0: none
         self.runners = 0
 
-    def push(self, partition: Partition, messages: Iterable[wire.Message]) -> int:
+    def push(self, partition: Partition, messages: Iterable[wire.Message], fields: Fields) -> int:
         """Queues messages of a partition, and tells how many more runners are needed for them."""
         if not self._by_key:
-            return self._push_to(self._of_partition(partition.name), Batch(partition, messages))
+            return self._push_to(self._of_partition(partition.name), Batch(partition, messages, fields))
         by_lane: dict[int, list[wire.Message]] = {}
         for message in messages:
             by_lane.setdefault(self._key_index(message), []).append(message)
-        return sum(self._push_to(self._by_key[i], Batch(partition, some)) for i, some in by_lane.items())
+        return sum(self._push_to(self._by_key[i], Batch(partition, some, fields)) for i, some in by_lane.items())
 
     def _of_partition(self, name: TopicPartition) -> Lane:
         lane = self._by_partition.get(name)

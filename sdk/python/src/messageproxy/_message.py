@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple, TypeAlias
@@ -264,32 +264,10 @@ _SEQUENCES = [bytes((0x08, n)) for n in range(1 << 7)]
 _SEQUENCES_GOING_ON = [bytes((0x08, n | 0x80)) for n in range(1 << 7)]
 
 
-def messages_from_wire(messages: Iterable[wire.Message], topic: str, partition: int) -> Iterator[Message]:
-    """Messages of a partition, each made when it is asked for. A call for each would take longer."""
-    new, has_field = _new, _has_field
-    for m in messages:
-        message = new(Message)  # its __init__ would take as long as all the rest
-        message.topic = topic
-        message.partition = partition
-        message.key = m.key if has_field(m, "key") else None
-        message.value = m.value or (b"" if has_field(m, "value") else None)  # most messages have one, fewer have a key
-        headers = m.headers
-        message.headers = tuple([(h.key, h.value if h.HasField("value") else None) for h in headers]) if headers else ()
-        message.timestamp_ms = m.timestamp_ms
-        message.id = m.id
-        message.delivery_attempt = m.delivery_attempt
-        yield message
-
-
 def receipt_from_wire(r: wire.MessageReceipt) -> Receipt:
     """Where a message is stored."""
-    receipt = _new(Receipt)
+    receipt = object.__new__(Receipt)  # its __init__ would take longer than all the rest
     receipt.message_id = r.message_id
     receipt.partition = r.partition
     receipt.timestamp_ms = r.timestamp_ms
     return receipt
-
-
-_new = object.__new__
-# On a message, its name would be looked up among the fields' first, which takes longer than the call.
-_has_field = wire.Message.HasField

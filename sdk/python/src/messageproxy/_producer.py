@@ -19,6 +19,7 @@ from messageproxy._errors import (
     ends_for_good,
     error_from_wire,
 )
+from messageproxy._gathering import gather
 from messageproxy._message import Receipt, frame, receipt_from_wire
 from messageproxy._options import ClientConfig
 from messageproxy._room import Room
@@ -30,6 +31,9 @@ _FRAME_BYTES = 256 << 10
 # How many callers are answered before they may go on. What they produce next is on its way while the others are
 # answered; all at once, everything outstanding would soon go to and fro in a single frame.
 _ANSWERED_TOGETHER = 200
+# How often the event loop goes round without a message before those that have gathered are sent. So often it takes
+# from an answer to the caller's next message.
+_TURNS_WITHOUT_MESSAGE = 2
 # Bounds how long a closing client waits for the server to end a stream that has nothing left to say.
 _CLOSE_TIMEOUT = 1.0
 
@@ -90,6 +94,8 @@ class Producer:
         self.room = Room(config.outstanding_messages, config.outstanding_bytes)
         # Is called when a stream has ended for good, before there is room again, for those who wait elsewhere.
         self.on_end_for_good: Callable[[MessageProxyError], object] | None = None
+        # So many messages are sent without waiting for more: the server has work while their callers are answered.
+        self._enough = config.outstanding_messages // 4
         self._target = target
         self._config = config
         self._retry = Backoff(config.min_backoff, config.max_backoff)
@@ -241,7 +247,7 @@ class Producer:
     async def _run_stream(self) -> MessageProxyError:
         """Opens a stream and serves it until it ends; the result is why."""
         try:
-            stream = await open_stream(self._target, self._config, "Produce", None, wire.ProduceResponse)
+            stream = await open_stream(self._target, self._config, "Produce", None, wire.ProduceResponse.FromString)
         except Exception as e:
             # Such as a target that gRPC can't parse. Waiting for a connection has no end but the caller's.
             reason = e.reason if isinstance(e, StreamEndedError) else _unexpected(e)
@@ -273,6 +279,8 @@ class Producer:
                     # Whoever else is about to produce goes first, and shares the frame.
                     await self._wake.wait()
                     continue
+                if s.unanswered:  # a message alone goes out at once
+                    await gather(lambda: len(self._queue), self._enough, _TURNS_WITHOUT_MESSAGE)
                 messages = self._fill_frame(s)
                 if messages and not await stream.write(messages):
                     return

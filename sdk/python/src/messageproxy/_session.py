@@ -10,8 +10,10 @@ from google.protobuf.duration_pb2 import Duration
 
 from messageproxy._errors import Code, MessageProxyError, error_from_wire
 from messageproxy._events import Event, EventKind
+from messageproxy._gathering import gather
 from messageproxy._message import TopicPartition
 from messageproxy._options import StartPosition
+from messageproxy._received import Fields, Received
 from messageproxy._stream import Stream, StreamEndedError
 from messageproxy.v1 import messageproxy_pb2 as wire
 
@@ -23,7 +25,6 @@ _FRAME_ACKS = 1000
 # How often the event loop goes round without an ACK before those that have gathered are sent. So often it takes
 # to hand messages that are there to their handlers.
 _TURNS_WITHOUT_ACK = 4
-_LONGEST_GATHERING = 0.005
 
 
 class Partition:
@@ -42,18 +43,19 @@ class Partition:
 class Session:
     """Owned by its consumer. One task receives and one sends; neither waits for the other."""
 
-    def __init__(self, consumer: Consumer, stream: Stream[wire.ConsumeResponse]) -> None:
+    def __init__(self, consumer: Consumer, stream: Stream[Received]) -> None:
         self._consumer = consumer
         self._stream = stream
         self._loop = asyncio.get_running_loop()
         self.started = self._loop.time()
         self.ack_timeout = 0.0
-        self._max_unacked = 0
         self.progressed = False  # a message has come
         # Those to which new messages belong; and these with the withdrawn ones that have time left.
         self._partitions: dict[TopicPartition, Partition] = {}
         self._live: set[Partition] = set()
         self.acks: list[str] = []  # ids; who adds the first calls wake
+        # So many are sent before handlers go on: the server sends more while the rest of what it has sent is handled.
+        self.enough_acks = _FRAME_ACKS
         self._wake = asyncio.Event()  # the sender has something to do
         self._leaving = False
         self._finished = False
@@ -92,7 +94,7 @@ class Session:
     async def _send_acks(self) -> None:
         left = False
         while True:
-            await self._let_gather()
+            await gather(self.acks.__len__, self.enough_acks, _TURNS_WITHOUT_ACK)
             acks = self.acks.copy()
             self.acks.clear()
             leaving, finished = self._leaving, self._finished
@@ -113,18 +115,6 @@ class Session:
                 # Handlers that are about to return go first, and share the frame.
                 await self._wake.wait()
 
-    async def _let_gather(self) -> None:
-        """Waits while more ACKs come without a pause, since a frame costs more than all the ACKs that it may have; but
-        not long, and not for so many that the server would have to stop sending."""
-        gathered, enough = 0, min(self._max_unacked // 4, _FRAME_ACKS)
-        latest = self._loop.time() + _LONGEST_GATHERING
-        while gathered < len(self.acks) < enough:
-            gathered = len(self.acks)
-            for _ in range(_TURNS_WITHOUT_ACK):
-                if self._leaving or self._loop.time() >= latest:
-                    return
-                await asyncio.sleep(0)
-
     # ---------------------------------------------------------------- receiving
 
     async def receive(self) -> MessageProxyError:
@@ -132,12 +122,12 @@ class Session:
         terminal: MessageProxyError | None = None
         while True:
             try:
-                response = await self._stream.read()
+                response, fields = await self._stream.read()
             except StreamEndedError as e:
                 return terminal or e.reason
             kind = response.WhichOneof("response")
             if kind == "batch":
-                self._deliver(response.batch)
+                self._deliver(response.batch, fields)
             elif kind == "terminal_error":
                 terminal = error_from_wire(response.terminal_error)
             elif kind == "subscribed":
@@ -162,12 +152,12 @@ class Session:
 
     def _subscribed(self, subscribed: wire.Subscribed) -> None:
         self.ack_timeout = _seconds(subscribed.ack_timeout)
-        self._max_unacked = subscribed.max_unacked_messages
+        self.enough_acks = max(1, min(subscribed.max_unacked_messages // 2, _FRAME_ACKS))
         self._consumer.event(
             Event(EventKind.CONNECTED, max_unacked=subscribed.max_unacked_messages, ack_timeout=self.ack_timeout)
         )
 
-    def _deliver(self, batch: wire.MessageBatch) -> None:
+    def _deliver(self, batch: wire.MessageBatch, fields: Fields) -> None:
         """Queues messages for their handlers. The server's limit of unacknowledged messages bounds how many."""
         consumer = self._consumer
         for part in batch.partitions:
@@ -177,7 +167,7 @@ class Session:
             self.progressed = True
             if consumer.stopped.is_set():
                 return  # they go to others when the stream ends
-            consumer.push(self._partition(TopicPartition(part.topic, part.partition)), messages)
+            consumer.push(self._partition(TopicPartition(part.topic, part.partition)), messages, fields)
 
     def _partition(self, name: TopicPartition) -> Partition:
         """The partition, which is a new one if it was withdrawn before."""

@@ -10,13 +10,13 @@ from typing import Any, Generic, TypeVar
 import grpc
 import grpc.aio
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 
 from messageproxy._errors import Code, MessageProxyError, error_from_wire, unavailable
 from messageproxy._options import ClientConfig
 from messageproxy.v1 import messageproxy_pb2 as wire
 
-Response = TypeVar("Response", bound=Message)
+Response = TypeVar("Response")
 
 _SERVICE = wire.DESCRIPTOR.services_by_name["MessageProxy"].full_name
 
@@ -113,14 +113,14 @@ async def open_stream(
     config: ClientConfig,
     method: str,
     serializer: Callable[[Any], bytes] | None,
-    response: type[Response],
+    deserializer: Callable[[bytes], Response],
 ) -> Stream[Response]:
     """Connects and opens a stream. Raises StreamEndedError if it can't connect."""
     channel = _dial(target, config)
     try:
         state = await _connect(channel)
         call: Any = channel.stream_stream(
-            f"/{_SERVICE}/{method}", request_serializer=serializer, response_deserializer=response.FromString
+            f"/{_SERVICE}/{method}", request_serializer=serializer, response_deserializer=deserializer
         )()
         call._cython_call = _CallThatKeepsItsStatus(call._cython_call)
         if state is not grpc.ChannelConnectivity.READY:
