@@ -100,21 +100,13 @@ func directConsume(ctx context.Context, spec Spec, m *meter) (counts, error) {
 // directConsumer commits as the proxy does: after so many messages, one commit at a
 // time, and the next covers everything that came meanwhile.
 func directConsumer(ctx context.Context, spec Spec, seen *order, m *meter) error {
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(spec.Kafka...),
-		kgo.ConsumerGroup(spec.Subscription),
-		kgo.ConsumeTopics(spec.Topic),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.DisableAutoCommit(),
-	)
+	client, commits, err := joinGroup(spec.Kafka, spec.Subscription, spec.Topic)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
 	polling, stop := m.untilDone(ctx)
 	defer stop()
-	c := directCommitter{client: client}
 	for polling.Err() == nil {
 		fetches := client.PollFetches(polling)
 		if fetches.Err0() != nil && polling.Err() != nil {
@@ -123,12 +115,27 @@ func directConsumer(ctx context.Context, spec Spec, seen *order, m *meter) error
 		if err := take(fetches, seen, m); err != nil {
 			return err
 		}
-		c.handled(ctx, fetches.NumRecords())
+		commits.handled(ctx, client, fetches.NumRecords())
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return c.finish(ctx)
+	return commits.finish(ctx, client)
+}
+
+// joinGroup makes a client that consumes a topic from its beginning.
+func joinGroup(kafka []string, group, topic string) (*kgo.Client, *directCommitter, error) {
+	commits := &directCommitter{}
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(kafka...),
+		kgo.ConsumerGroup(group),
+		kgo.ConsumeTopics(topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.DisableAutoCommit(),
+		kgo.OnPartitionsRevoked(commits.revoked),
+	)
+	return client, commits, err
 }
 
 // take looks at every message.
@@ -154,24 +161,36 @@ func take(fetches kgo.Fetches, seen *order, m *meter) error {
 
 // directCommitter commits what was polled.
 type directCommitter struct {
-	client  *kgo.Client
 	pending int // messages since the last commit began
 	running sync.WaitGroup
 	busy    atomic.Bool
 	failed  atomic.Pointer[error]
+	// A commit at a time, so that none is undone by an earlier one.
+	committing sync.Mutex
 }
 
-func (c *directCommitter) handled(ctx context.Context, n int) {
+func (c *directCommitter) handled(ctx context.Context, client *kgo.Client, n int) {
 	c.pending += n
 	if c.pending < commitEvery || !c.busy.CompareAndSwap(false, true) {
 		return
 	}
 	c.pending = 0
-	uncommitted := c.client.UncommittedOffsets()
 	c.running.Go(func() {
 		defer c.busy.Store(false)
-		c.client.CommitOffsetsSync(ctx, uncommitted, c.committed)
+		c.commit(ctx, client)
 	})
+}
+
+func (c *directCommitter) commit(ctx context.Context, client *kgo.Client) {
+	c.committing.Lock()
+	defer c.committing.Unlock()
+	client.CommitOffsetsSync(ctx, client.UncommittedOffsets(), c.committed)
+}
+
+// revoked commits what was polled of partitions that move to another client, which would
+// get it once more otherwise.
+func (c *directCommitter) revoked(ctx context.Context, client *kgo.Client, _ map[string][]int32) {
+	c.commit(ctx, client)
 }
 
 func (c *directCommitter) committed(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, response *kmsg.OffsetCommitResponse, err error) {
@@ -187,10 +206,11 @@ func (c *directCommitter) committed(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, 
 	}
 }
 
-func (c *directCommitter) finish(ctx context.Context) error {
+func (c *directCommitter) finish(ctx context.Context, client *kgo.Client) error {
 	c.running.Wait()
+	c.commit(ctx, client)
 	if problem := c.failed.Load(); problem != nil {
 		return fmt.Errorf("a commit failed: %w", *problem)
 	}
-	return c.client.CommitUncommittedOffsets(ctx)
+	return nil
 }

@@ -204,11 +204,7 @@ func latencyDirect(ctx context.Context, spec LatencySpec, s *schedule) error {
 // direct runs work with clients of Kafka, one that produces, and one whose messages are
 // noted while receive runs.
 func direct(spec LatencySpec, s *schedule, work func(produce func(context.Context, []byte), receive func(context.Context) error) error) error {
-	consumer, err := kgo.NewClient(
-		kgo.SeedBrokers(spec.Kafka...), kgo.ConsumerGroup(spec.Subscription), kgo.ConsumeTopics(spec.Topic),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.DisableAutoCommit(),
-	)
+	consumer, commits, err := joinGroup(spec.Kafka, spec.Subscription, spec.Topic)
 	if err != nil {
 		return err
 	}
@@ -222,7 +218,6 @@ func direct(spec LatencySpec, s *schedule, work func(produce func(context.Contex
 		producer.Produce(ctx, &kgo.Record{Topic: spec.Topic, Value: value}, nil)
 	}
 	receive := func(ctx context.Context) error {
-		commits := directCommitter{client: consumer}
 		defer commits.running.Wait()
 		for {
 			fetches := consumer.PollFetches(ctx)
@@ -230,7 +225,7 @@ func direct(spec LatencySpec, s *schedule, work func(produce func(context.Contex
 				return err
 			}
 			fetches.EachRecord(func(r *kgo.Record) { s.note(r.Value) })
-			commits.handled(ctx, fetches.NumRecords())
+			commits.handled(ctx, consumer, fetches.NumRecords())
 		}
 	}
 	return work(produce, receive)
