@@ -59,6 +59,16 @@ def _message(name: TopicPartition, m: wire.Message) -> Message:
     )
 
 
+def test_a_large_response_may_have_any_field() -> None:
+    large = wire.Message(id="large", value=bytes(1 << 20))
+    sent = wire.ConsumeResponse(batch=wire.MessageBatch(partitions=[wire.PartitionMessages(messages=[large, KEY])]))
+    received = Received.from_bytes(sent.SerializeToString())
+    assert received == (sent, Fields(key=True, headers=True))
+    name = TopicPartition("orders", 1)
+    messages = messages_from_wire(received.response.batch.partitions[0].messages, name, received.fields)
+    assert list(messages) == [_message(name, large), _message(name, KEY)]
+
+
 def test_other_responses_have_no_messages() -> None:
     for sent in (
         wire.ConsumeResponse(),

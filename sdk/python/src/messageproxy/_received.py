@@ -12,7 +12,7 @@ from messageproxy.v1 import messageproxy_pb2 as wire
 
 
 class Fields(NamedTuple):
-    """Which of the fields that not every message has are those of any message of a response."""
+    """Whether any message of a response may have a key, or headers."""
 
     key: bool
     headers: bool
@@ -27,9 +27,15 @@ class Received(NamedTuple):
     @staticmethod
     def from_bytes(encoded: bytes) -> Received:
         """Raises DecodeError."""
-        any_message = _MergedResponse.FromString(encoded).batch.partitions.messages
-        fields = Fields(any_message.HasField("key"), any_message.HasField("headers"))
+        fields = Fields(key=True, headers=True)
+        if len(encoded) <= _MAX_MERGED_BYTES:
+            any_message = _MergedResponse.FromString(encoded).batch.partitions.messages
+            fields = Fields(any_message.HasField("key"), any_message.HasField("headers"))
         return Received(wire.ConsumeResponse.FromString(encoded), fields)
+
+
+# Larger responses have large messages, which aren't copied once more for what is little to them.
+_MAX_MERGED_BYTES = 1 << 20
 
 
 def _merged_response() -> Any:
