@@ -52,6 +52,7 @@ func (p program) serve(ctx context.Context, s config.Settings) error {
 	memory.AllowGarbage()
 	ctx, release := untilSignal(ctx, log)
 	defer release()
+	go memory.CollectWhenIdle(ctx)
 	return serveKafka(ctx, s, log, func(net.Addr) {})
 }
 

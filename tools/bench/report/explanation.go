@@ -40,9 +40,9 @@ same round; the program of each language is [here](../tools/bench/LOAD.md) in wo
 are the same for both. Half of the messages are warm-up, as these languages compile what runs often. Memory is the most in each quarter of a run with six times as many messages.
 
 **Memory** is the server's resident memory when it has settled, less that with one stream, divided by the other
-streams, 100 of them on a connection: what they have in the connections is part of it, and so is the garbage of
-their coming, up to the 64 MiB that the server lets gather: for 1,000 streams that is the most of it. Consumers share
-one subscription with 8 partitions; each producer has had one message stored.
+streams, 100 of them on a connection: what they have in the connections is part of it, and so is what an idle server
+doesn't collect of the garbage of their coming, 16 MiB or an eighth of what is in use. Consumers share one
+subscription with 8 partitions; each producer has had one message stored.
 
 **The slow consumer** reads a long backlog and ACKs at a steady rate. The messages that came from Kafka are
 counted in the proxy's Kafka client; it is the proxy composed in the benchmark's own program. *Different ones*
