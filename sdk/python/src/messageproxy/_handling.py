@@ -97,7 +97,7 @@ class Runner:
         self._task = task
         # How many cancellations nobody has taken back. Not known before Python 3.11.
         self._cancelling: Callable[[], int] = getattr(task, "cancelling", lambda: 0)
-        self._busy_since = monotonic()
+        self._busy_until = monotonic() + _MAX_BUSY
         lanes = self._consumer.lanes
         while (lane := lanes.take()) is not None:
             batch = lane.waiting.popleft()
@@ -111,7 +111,7 @@ class Runner:
         consumer, partition = self._consumer, batch.partition
         handler, lanes, bounded = consumer.handler, consumer.lanes, consumer.config.max_handlers > 0
         session, cancelling = partition.session, self._cancelling
-        acks = session.acks
+        acks, enough, busy_until = session.acks, session.enough_acks, self._busy_until
         # Whoever tells a handler to end isn't called between here and the handler: nothing is awaited there.
         self.partition = partition
         began = monotonic()
@@ -119,11 +119,12 @@ class Runner:
             if partition.withdrawn or consumer.stopping:
                 break
             message_id = message.id
-            failure = None
             try:
                 await handler(message)
             except BaseException as e:
                 failure = e  # dealt with outside, where it is not the context of others
+            else:
+                failure = None
             if failure is None and not self._told and not cancelling():
                 if not acks:  # as session.ack, but for the call
                     session.wake()
@@ -132,9 +133,9 @@ class Runner:
                 await self._end(Delivery(partition, message, message_id), failure, began)
                 failure = None
             began = monotonic()
-            if began - self._busy_since > _MAX_BUSY or len(acks) >= session.enough_acks:
+            if began > busy_until or len(acks) >= enough:
                 await self._let_others_go()
-                began = self._busy_since
+                began, busy_until = monotonic(), self._busy_until
             if bounded and lanes.others_wait():
                 return False
         self.partition = None
@@ -144,7 +145,7 @@ class Runner:
         partition, self.partition = self.partition, None
         await asyncio.sleep(0)
         self.partition = partition
-        self._busy_since = monotonic()
+        self._busy_until = monotonic() + _MAX_BUSY
 
     async def _end(self, delivery: Delivery, failure: BaseException | None, began: float) -> None:
         """Ends with a message whose handler has failed, or was cancelled."""
