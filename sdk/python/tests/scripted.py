@@ -57,7 +57,7 @@ class Stream:
         request = await asyncio.wait_for(self._context.read(), patience)
         return None if request is grpc.aio.EOF else request
 
-    async def send(self, response: wire.ProduceResponse | wire.ConsumeResponse) -> None:
+    async def send(self, response: wire.ProduceResponse | wire.ConsumeResponse | bytes) -> None:
         await self._context.write(response)
 
     def end(
@@ -187,8 +187,12 @@ def _handler(streams: asyncio.Queue[Stream], server: Server, request: Any, respo
         await stream.serve()
 
     return grpc.stream_stream_rpc_method_handler(
-        serve, request_deserializer=request.FromString, response_serializer=response.SerializeToString
+        serve, request_deserializer=request.FromString, response_serializer=_serialized
     )
+
+
+def _serialized(response: wire.ProduceResponse | wire.ConsumeResponse | bytes) -> bytes:
+    return response if isinstance(response, bytes) else response.SerializeToString()
 
 
 def _status_with(code: grpc.StatusCode, detail: wire.Error) -> bytes:

@@ -205,6 +205,22 @@ async def test_what_is_not_known_is_ignored(server: Server, client: Client) -> N
         await handlers.begin("1")
 
 
+async def test_a_response_that_cannot_be_decoded_ends_the_stream(server: Server, client: Client) -> None:
+    handlers, events = Handlers(), asyncio.Queue[Event]()
+    async with consuming(client, handlers, observer=events.put_nowait):
+        stream = await server.consume_stream()
+        await stream.subscribe()
+        await stream.send(b"no response")
+        while (event := await events.get()).kind is not EventKind.DISCONNECTED:
+            pass
+        assert event.error is not None
+        assert (event.error.code, event.error.message) == (Code.INTERNAL, "a response can't be decoded")
+        stream = await server.consume_stream()
+        await stream.subscribe()
+        await stream.send(delivered(b"a"))
+        await handlers.begin("a")
+
+
 async def test_events_are_told(server: Server, client: Client) -> None:
     events: asyncio.Queue[Event] = asyncio.Queue()
 

@@ -126,6 +126,21 @@ async def test_an_answer_of_a_newer_server_leaves_the_outcome_open(server: Serve
         await call
 
 
+async def test_an_answer_that_cannot_be_decoded_ends_the_stream(server: Server, client: Client) -> None:
+    call = asyncio.create_task(client.produce(topic="orders"))
+    stream = await server.produce_stream()
+    await stream.messages(1)
+    await stream.send(b"no response")
+    with pytest.raises(UnknownOutcomeError) as raised:
+        await call
+    assert isinstance(raised.value.__cause__, MessageProxyError)
+    assert raised.value.__cause__.code is Code.INTERNAL
+    again = asyncio.create_task(client.produce(topic="orders"))
+    stream = await server.produce_stream()
+    await stream.store(*await stream.messages(1))
+    await again
+
+
 async def test_what_gathers_goes_out_together_up_to_a_limit(server: Server, client: Client) -> None:
     calls = asyncio.gather(*[client.produce(topic="orders", value=bytes(100_000)) for _ in range(5)])
     stream = await server.produce_stream()

@@ -112,6 +112,7 @@ class Runner:
         handler, lanes, bounded = consumer.handler, consumer.lanes, consumer.config.max_handlers > 0
         session, cancelling = partition.session, self._cancelling
         acks, enough, busy_until = session.acks, session.enough_acks, self._busy_until
+        failure: BaseException | None
         # Whoever tells a handler to end isn't called between here and the handler: nothing is awaited there.
         self.partition = partition
         began = monotonic()

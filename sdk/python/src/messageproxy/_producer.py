@@ -19,7 +19,6 @@ from messageproxy._errors import (
     ends_for_good,
     error_from_wire,
 )
-from messageproxy._gathering import gather
 from messageproxy._message import Receipt, frame, receipt_from_wire
 from messageproxy._options import ClientConfig
 from messageproxy._room import Room
@@ -31,9 +30,10 @@ _FRAME_BYTES = 256 << 10
 # How many callers are answered before they may go on. What they produce next is on its way while the others are
 # answered; all at once, everything outstanding would soon go to and fro in a single frame.
 _ANSWERED_TOGETHER = 200
-# How often the event loop goes round without a message before those that have gathered are sent. So often it takes
-# from an answer to the caller's next message.
-_TURNS_WITHOUT_MESSAGE = 2
+# How often the event loop goes round before a frame is sent that has room for more. So often it takes from an answer to
+# the caller's next message. But not for longer than so many seconds, where others keep the loop busy.
+_GATHERING_TURNS = 2
+_LONGEST_GATHERING = 0.001
 # Bounds how long a closing client waits for the server to end a stream that has nothing left to say.
 _CLOSE_TIMEOUT = 1.0
 
@@ -74,13 +74,14 @@ class Pending:
 class _ProduceStream:
     """What the producer knows of its stream."""
 
-    __slots__ = ("progressed", "sequence", "unanswered")
+    __slots__ = ("full", "progressed", "sequence", "unanswered")
 
     def __init__(self) -> None:
         self.sequence = 0
         # By sequence, and so in order.
         self.unanswered: dict[int, Pending] = {}
         self.progressed = False  # a result has come
+        self.full = False  # the latest frame was: more than a frame gathers while one is sent
 
 
 class Producer:
@@ -279,8 +280,7 @@ class Producer:
                     # Whoever else is about to produce goes first, and shares the frame.
                     await self._wake.wait()
                     continue
-                if s.unanswered:  # a message alone goes out at once
-                    await gather(lambda: len(self._queue), self._enough, _TURNS_WITHOUT_MESSAGE)
+                await self._let_gather(s)
                 messages = self._fill_frame(s)
                 if messages and not await stream.write(messages):
                     return
@@ -288,6 +288,16 @@ class Producer:
         except BaseException:
             stream.cancel()
             raise
+
+    async def _let_gather(self, s: _ProduceStream) -> None:
+        """Lets callers who are about to produce go first, and share the frame, which costs more than most messages. A
+        message alone goes out at once, and so does what is more than a frame."""
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + _LONGEST_GATHERING
+        for _ in range(_GATHERING_TURNS):
+            if not s.unanswered or s.full or len(self._queue) >= self._enough or loop.time() >= latest:
+                return
+            await asyncio.sleep(0)
 
     def _fill_frame(self, s: _ProduceStream) -> bytes:
         """Takes from the queue what has gathered, up to a frame's size, and puts it on the wire."""
@@ -309,7 +319,7 @@ class Producer:
             size += len(encoded)
             if size >= _FRAME_BYTES:
                 break
-        first, s.sequence = s.sequence + 1, sequence
+        first, s.sequence, s.full = s.sequence + 1, sequence, size >= _FRAME_BYTES
         if len(taken) == len(self._queue):
             self._queue.clear()
         else:

@@ -34,8 +34,8 @@ class Received(NamedTuple):
         return Received(wire.ConsumeResponse.FromString(encoded), fields)
 
 
-# Larger responses have large messages, which aren't copied once more for what is little to them.
-_MAX_MERGED_BYTES = 1 << 20
+# Most larger responses have large messages, to which it would be little, but which would be copied once more.
+_MAX_MERGED_BYTES = 256 << 10
 
 
 def _merged_response() -> Any:

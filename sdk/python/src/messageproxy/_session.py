@@ -10,7 +10,6 @@ from google.protobuf.duration_pb2 import Duration
 
 from messageproxy._errors import Code, MessageProxyError, error_from_wire
 from messageproxy._events import Event, EventKind
-from messageproxy._gathering import gather
 from messageproxy._message import TopicPartition
 from messageproxy._options import StartPosition
 from messageproxy._received import Fields, Received
@@ -25,6 +24,7 @@ _FRAME_ACKS = 1000
 # How often the event loop goes round without an ACK before those that have gathered are sent. So often it takes
 # to hand messages that are there to their handlers.
 _TURNS_WITHOUT_ACK = 4
+_LONGEST_GATHERING = 0.005
 
 
 class Partition:
@@ -94,7 +94,7 @@ class Session:
     async def _send_acks(self) -> None:
         left = False
         while True:
-            await gather(self.acks.__len__, self.enough_acks, _TURNS_WITHOUT_ACK)
+            await self._let_gather()
             acks = self.acks.copy()
             self.acks.clear()
             leaving, finished = self._leaving, self._finished
@@ -114,6 +114,18 @@ class Session:
                 self._wake.clear()
                 # Handlers that are about to return go first, and share the frame.
                 await self._wake.wait()
+
+    async def _let_gather(self) -> None:
+        """Waits while more ACKs come without a pause, since a frame costs more than all the ACKs that it may have; but
+        not long, and not for so many that the server would have to stop sending."""
+        gathered = 0
+        latest = self._loop.time() + _LONGEST_GATHERING
+        while gathered < len(self.acks) < self.enough_acks:
+            gathered = len(self.acks)
+            for _ in range(_TURNS_WITHOUT_ACK):
+                if self._leaving or self._loop.time() >= latest:
+                    return
+                await asyncio.sleep(0)
 
     # ---------------------------------------------------------------- receiving
 

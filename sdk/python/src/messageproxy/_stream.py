@@ -66,9 +66,6 @@ class Stream(Generic[Response]):
             response = await self._call.read()
         except grpc.aio.AioRpcError as e:
             raise StreamEndedError(error_of_status(e.code(), e.details(), e.trailing_metadata())) from e
-        except DecodeError as e:
-            reason = MessageProxyError(Code.INTERNAL, f"a response can't be decoded: {e}", retryable=True)
-            raise StreamEndedError(reason) from e
         except asyncio.CancelledError:
             # gRPC raises this too if the stream's status is CANCELLED, whoever made it so. Tasks that read are never
             # cancelled but with the whole loop; they end by cancel().
@@ -77,6 +74,8 @@ class Stream(Generic[Response]):
             metadata = await self._call.trailing_metadata()
             reason = error_of_status(await self._call.code(), await self._call.details(), metadata)
             raise StreamEndedError(reason) from None
+        if response is None:  # gRPC has logged why
+            raise StreamEndedError(MessageProxyError(Code.INTERNAL, "a response can't be decoded", retryable=True))
         if response is grpc.aio.EOF:
             raise StreamEndedError(unavailable("the server ended the stream"))
         return response  # type: ignore[no-any-return]
