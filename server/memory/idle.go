@@ -15,13 +15,13 @@ const (
 	idleLooks = 2
 	// idleAllocation is up to how many bytes an idle process allocates between two looks.
 	idleAllocation = 1 << 20
-	// leastIdleGarbage is how many bytes are worth a collection.
+	// leastIdleGarbage is how many bytes of garbage, or free ones, are worth a collection.
 	leastIdleGarbage = 16 << 20
 )
 
 // CollectWhenIdle has garbage collected, and memory given back to the operating system,
-// when the process has hardly allocated anything for two seconds and holds much that may
-// be garbage: 16 MiB, or an eighth of what is in use if that is more. Go itself waits two
+// when the process has hardly allocated anything for two seconds and holds much that is
+// free or may be garbage: 16 MiB, or an eighth of what is in use if that is more. Go itself waits two
 // minutes, and then gives memory back over minutes more, so that a server would keep what
 // a rush of clients has left behind.
 //
@@ -47,15 +47,20 @@ func CollectWhenIdle(ctx context.Context) {
 type heap struct {
 	allocated uint64 // since the process began
 	objects   uint64 // in use, or garbage that wasn't found yet
+	free      uint64 // of no use, and not given back to the operating system
 	inUse     uint64 // found by the last collection
 }
 
 func readHeap() heap {
 	samples := []metrics.Sample{
-		{Name: "/gc/heap/allocs:bytes"}, {Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"},
+		{Name: "/gc/heap/allocs:bytes"}, {Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"}, {Name: "/gc/heap/live:bytes"},
 	}
 	metrics.Read(samples)
-	return heap{samples[0].Value.Uint64(), samples[1].Value.Uint64(), samples[2].Value.Uint64()}
+	return heap{
+		allocated: samples[0].Value.Uint64(), objects: samples[1].Value.Uint64(),
+		free: samples[2].Value.Uint64(), inUse: samples[3].Value.Uint64(),
+	}
 }
 
 // idleWatch decides when to collect.
@@ -76,7 +81,7 @@ func (w *idleWatch) look() {
 		return
 	}
 	w.idle++
-	if w.idle >= idleLooks && now.objects >= now.inUse+max(leastIdleGarbage, now.inUse/8) {
+	if w.idle >= idleLooks && now.objects+now.free >= now.inUse+max(leastIdleGarbage, now.inUse/8) {
 		w.collect()
 	}
 }

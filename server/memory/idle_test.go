@@ -18,37 +18,43 @@ func TestGarbageIsCollectedWhenIdle(t *testing.T) {
 	}
 	for name, looks := range map[string][]look{
 		"little garbage": {
-			{heap{20 * mib, 20 * mib, 5 * mib}, false}, {heap{20 * mib, 20 * mib, 5 * mib}, false}, {heap{20 * mib, 20 * mib, 5 * mib}, false},
+			{heap{20 * mib, 20 * mib, 0, 5 * mib}, false}, {heap{20 * mib, 20 * mib, 0, 5 * mib}, false}, {heap{20 * mib, 20 * mib, 0, 5 * mib}, false},
 		},
 		"a rush": {
-			{heap{100 * mib, 90 * mib, 5 * mib}, false},
-			{heap{100 * mib, 90 * mib, 5 * mib}, false}, // idle for one look
-			{heap{101 * mib, 91 * mib, 5 * mib}, true},
-			{heap{101 * mib, 30 * mib, 30 * mib}, false}, // there is none left
+			{heap{100 * mib, 90 * mib, 0, 5 * mib}, false},
+			{heap{100 * mib, 90 * mib, 0, 5 * mib}, false}, // idle for one look
+			{heap{101 * mib, 91 * mib, 0, 5 * mib}, true},
+			{heap{101 * mib, 30 * mib, 0, 30 * mib}, false}, // there is none left
 		},
 		"busy": {
-			{heap{100 * mib, 90 * mib, 5 * mib}, false},
-			{heap{102 * mib, 92 * mib, 5 * mib}, false},
-			{heap{104 * mib, 94 * mib, 5 * mib}, false},
-			{heap{106 * mib, 96 * mib, 5 * mib}, false},
+			{heap{100 * mib, 90 * mib, 0, 5 * mib}, false},
+			{heap{102 * mib, 92 * mib, 0, 5 * mib}, false},
+			{heap{104 * mib, 94 * mib, 0, 5 * mib}, false},
+			{heap{106 * mib, 96 * mib, 0, 5 * mib}, false},
 		},
 		"busy again": {
-			{heap{100 * mib, 90 * mib, 5 * mib}, false},
-			{heap{100 * mib, 90 * mib, 5 * mib}, false},
-			{heap{110 * mib, 95 * mib, 5 * mib}, false},
-			{heap{110 * mib, 95 * mib, 5 * mib}, false},
-			{heap{110 * mib, 95 * mib, 5 * mib}, true},
+			{heap{100 * mib, 90 * mib, 0, 5 * mib}, false},
+			{heap{100 * mib, 90 * mib, 0, 5 * mib}, false},
+			{heap{110 * mib, 95 * mib, 0, 5 * mib}, false},
+			{heap{110 * mib, 95 * mib, 0, 5 * mib}, false},
+			{heap{110 * mib, 95 * mib, 0, 5 * mib}, true},
 		},
 		"little garbage for so much": {
-			{heap{1000 * mib, 500 * mib, 450 * mib}, false},
-			{heap{1000 * mib, 500 * mib, 450 * mib}, false},
-			{heap{1000 * mib, 500 * mib, 450 * mib}, false},
+			{heap{1000 * mib, 500 * mib, 0, 450 * mib}, false},
+			{heap{1000 * mib, 500 * mib, 0, 450 * mib}, false},
+			{heap{1000 * mib, 500 * mib, 0, 450 * mib}, false},
+		},
+		"what is free isn't given back": {
+			{heap{100 * mib, 30 * mib, 60 * mib, 30 * mib}, false},
+			{heap{100 * mib, 30 * mib, 60 * mib, 30 * mib}, false},
+			{heap{100 * mib, 30 * mib, 60 * mib, 30 * mib}, true},
+			{heap{100 * mib, 30 * mib, 1 * mib, 30 * mib}, false},
 		},
 		"it gathers slowly": {
-			{heap{100 * mib, 10 * mib, 10 * mib}, false},
-			{heap{101 * mib, 15 * mib, 10 * mib}, false},
-			{heap{102 * mib, 20 * mib, 10 * mib}, false},
-			{heap{103 * mib, 26 * mib, 10 * mib}, true},
+			{heap{100 * mib, 10 * mib, 0, 10 * mib}, false},
+			{heap{101 * mib, 15 * mib, 0, 10 * mib}, false},
+			{heap{102 * mib, 20 * mib, 0, 10 * mib}, false},
+			{heap{103 * mib, 26 * mib, 0, 10 * mib}, true},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -19,7 +19,9 @@ const (
 	// many.
 	StreamsPerConnection = 100
 
-	settleSteps = 5  // memory has settled when so many steps hardly change it
+	// Memory has settled when so many steps hardly change it. An idle server collects
+	// its garbage meanwhile.
+	settleSteps = 10
 	settleMost  = 60 // steps to wait for that
 	settled     = 0.01
 )
