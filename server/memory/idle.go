@@ -21,9 +21,9 @@ const (
 
 // CollectWhenIdle has garbage collected, and memory given back to the operating system,
 // when the process has hardly allocated anything for two seconds and holds much that is
-// free or may be garbage: 16 MiB, or an eighth of what is in use if that is more. Go itself waits two
-// minutes, and then gives memory back over minutes more, so that a server would keep what
-// a rush of clients has left behind.
+// free or may be garbage: 16 MiB, or an eighth of what is in use if that is more. Go
+// itself waits two minutes, and then gives memory back over minutes more, so that a
+// server would keep what a rush of clients has left behind.
 //
 // It does nothing if GOGC is set, and otherwise returns when ctx ends.
 func CollectWhenIdle(ctx context.Context) {

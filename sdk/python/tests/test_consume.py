@@ -70,6 +70,10 @@ async def consuming(
         await asyncio.wait({task})
 
 
+async def ignore(message: Message) -> None:
+    """A handler that never waits."""
+
+
 async def test_the_request_has_what_the_options_say(server: Server, client: Client) -> None:
     async with consuming(client, Handlers(), topics=("a", "b")):
         stream = await server.consume_stream()
@@ -154,10 +158,7 @@ async def test_partitions_take_turns_where_handlers_are_few(server: Server, clie
 
 
 async def test_acks_of_handlers_that_never_wait_are_sent(server: Server, client: Client) -> None:
-    async def handler(message: Message) -> None:
-        pass
-
-    async with consuming(client, handler):
+    async with consuming(client, ignore):
         stream = await server.consume_stream()
         await stream.subscribe()
         ids = [b"%d" % n for n in range(3000)]
@@ -167,10 +168,7 @@ async def test_acks_of_handlers_that_never_wait_are_sent(server: Server, client:
 
 
 async def test_acks_are_sent_before_everything_is_handled(server: Server, client: Client) -> None:
-    async def handler(message: Message) -> None:
-        pass
-
-    async with consuming(client, handler):
+    async with consuming(client, ignore):
         stream = await server.consume_stream()
         await stream.subscribe()
         await stream.send(delivered(*[b"%d" % n for n in range(1000)]))

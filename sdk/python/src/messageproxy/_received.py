@@ -10,6 +10,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from messageproxy._message import Message, TopicPartition
 from messageproxy.v1 import messageproxy_pb2 as wire
 
+# Up to this size it is asked what a response's messages have. Most larger responses have large messages, to which it
+# would be little, but which would be copied once more.
+_MAX_MERGED_BYTES = 256 << 10
+
 
 class Fields(NamedTuple):
     """Whether any message of a response may have a key, or headers."""
@@ -32,10 +36,6 @@ class Received(NamedTuple):
             any_message = _MergedResponse.FromString(encoded).batch.partitions.messages
             fields = Fields(any_message.HasField("key"), any_message.HasField("headers"))
         return Received(wire.ConsumeResponse.FromString(encoded), fields)
-
-
-# Most larger responses have large messages, to which it would be little, but which would be copied once more.
-_MAX_MERGED_BYTES = 256 << 10
 
 
 def _merged_response() -> Any:
