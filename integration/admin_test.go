@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -82,6 +83,31 @@ func (a *admin) awaitTopic(name string) {
 		}
 		return true
 	}, "the topic is there")
+}
+
+// awaitLogs waits until brokers store what is sent to a topic in its own logs. Until
+// then, they may write to those of a topic of the same name that was deleted, and say
+// so: that a topic is there is known before.
+func (a *admin) awaitLogs(created kadm.CreateTopicResponse) {
+	a.t.Helper()
+	request := kmsg.NewPtrFetchRequest()
+	topic := kmsg.NewFetchRequestTopic()
+	topic.Topic, topic.TopicID = created.Topic, created.ID
+	for number := range created.NumPartitions {
+		partition := kmsg.NewFetchRequestTopicPartition()
+		partition.Partition, partition.PartitionMaxBytes = number, 1
+		topic.Partitions = append(topic.Partitions, partition)
+	}
+	request.Topics = append(request.Topics, topic)
+	eventually(a.t, patience, func() bool {
+		response, err := request.RequestWith(a.ctx(), a.client)
+		if err != nil || response.ErrorCode != 0 || len(response.Topics) != 1 {
+			return false
+		}
+		return !slices.ContainsFunc(response.Topics[0].Partitions, func(p kmsg.FetchResponseTopicPartition) bool {
+			return p.ErrorCode != 0
+		})
+	}, "the topic that was created has logs of its own")
 }
 
 func (a *admin) ctx() context.Context {
