@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 from messageproxy._backoff import Backoff, wait_until
 from messageproxy._errors import (
@@ -18,8 +18,9 @@ from messageproxy._errors import (
 from messageproxy._events import Event, EventKind
 from messageproxy._handling import Delivery, Runner, StopConsume
 from messageproxy._lanes import Lanes
+from messageproxy._message import Message
 from messageproxy._options import ClientConfig, ConsumeConfig, Handler
-from messageproxy._received import Fields, Received
+from messageproxy._received import Received, decode
 from messageproxy._session import Partition, Session
 from messageproxy._stream import Stream, StreamEndedError, open_stream
 from messageproxy.v1 import messageproxy_pb2 as wire
@@ -76,9 +77,9 @@ class Consumer:
         """Stops because the client is closed."""
         self.stop(ClosedError())
 
-    def push(self, partition: Partition, messages: Iterable[wire.Message], fields: Fields) -> None:
+    def push(self, partition: Partition, messages: Iterator[Message]) -> None:
         """Queues messages of one partition for their handler."""
-        for _ in range(self.lanes.push(partition, messages, fields)):
+        for _ in range(self.lanes.push(partition, messages)):
             self._idle.clear()
             Runner(self)
 
@@ -160,7 +161,7 @@ class Consumer:
                 self.client_config,
                 "Consume",
                 wire.ConsumeRequest.SerializeToString,
-                Received.from_bytes,
+                decode,
             )
         )
         stopped = asyncio.create_task(self.stopped.wait())

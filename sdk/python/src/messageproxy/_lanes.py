@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from messageproxy._message import TopicPartition
-from messageproxy._received import Fields, messages_from_wire
-from messageproxy.v1 import messageproxy_pb2 as wire
+from messageproxy._message import Message, TopicPartition
 
 if TYPE_CHECKING:
     from messageproxy._session import Partition
@@ -19,9 +17,9 @@ class Batch:
 
     __slots__ = ("messages", "partition")
 
-    def __init__(self, partition: Partition, messages: Iterable[wire.Message], fields: Fields) -> None:
+    def __init__(self, partition: Partition, messages: Iterator[Message]) -> None:
         self.partition = partition
-        self.messages = messages_from_wire(messages, partition.name, fields)  # which haven't begun
+        self.messages = messages  # which haven't begun
 
 
 class Lane:
@@ -54,14 +52,14 @@ class Lanes:
         self._limit = max_handlers  # of runners; 0: none
         self.runners = 0
 
-    def push(self, partition: Partition, messages: Iterable[wire.Message], fields: Fields) -> int:
+    def push(self, partition: Partition, messages: Iterator[Message]) -> int:
         """Queues messages of a partition, and tells how many more runners are needed for them."""
         if not self._by_key:
-            return self._push_to(self._of_partition(partition.name), Batch(partition, messages, fields))
-        by_lane: dict[int, list[wire.Message]] = {}
+            return self._push_to(self._of_partition(partition.name), Batch(partition, messages))
+        by_lane: dict[int, list[Message]] = {}
         for message in messages:
             by_lane.setdefault(self._key_index(message), []).append(message)
-        return sum(self._push_to(self._by_key[i], Batch(partition, some, fields)) for i, some in by_lane.items())
+        return sum(self._push_to(self._by_key[i], Batch(partition, iter(some))) for i, some in by_lane.items())
 
     def _of_partition(self, name: TopicPartition) -> Lane:
         lane = self._by_partition.get(name)
@@ -69,8 +67,8 @@ class Lanes:
             lane = self._by_partition[name] = Lane()
         return lane
 
-    def _key_index(self, message: wire.Message) -> int:
-        if not message.HasField("key"):
+    def _key_index(self, message: Message) -> int:
+        if message.key is None:
             self._keyless += 1
             return self._keyless % len(self._by_key)
         return hash(message.key) % len(self._by_key)

@@ -2,51 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from messageproxy._message import Message, TopicPartition
+from messageproxy._message import Header, Message, TopicPartition
 from messageproxy.v1 import messageproxy_pb2 as wire
 
-# Up to this size it is asked what a response's messages have. Most larger responses have large messages, to which it
-# would be little, but which would be copied once more.
-_MAX_MERGED_BYTES = 256 << 10
+
+class PartitionMessages(NamedTuple):
+    """Messages of one partition that came together."""
+
+    partition: TopicPartition
+    messages: Iterator[Message]  # made when they are asked for
 
 
-class Fields(NamedTuple):
-    """Whether any message of a response may have a key, or headers."""
+Received: TypeAlias = list[PartitionMessages] | wire.ConsumeResponse
+"""What a response of a Consume stream says: it delivers messages, or is the response itself."""
 
-    key: bool
-    headers: bool
-
-
-class Received(NamedTuple):
-    """A response of a Consume stream."""
-
-    response: wire.ConsumeResponse
-    fields: Fields
-
-    @staticmethod
-    def from_bytes(encoded: bytes) -> Received:
-        """Raises DecodeError."""
-        fields = Fields(key=True, headers=True)
-        if len(encoded) <= _MAX_MERGED_BYTES:
-            any_message = _MergedResponse.FromString(encoded).batch.partitions.messages
-            fields = Fields(any_message.HasField("key"), any_message.HasField("headers"))
-        return Received(wire.ConsumeResponse.FromString(encoded), fields)
+# Up to this size a response is decoded by columns first. Most larger responses have large messages, with which little
+# is gained, and much copied twice if their fields can't be told apart so.
+_MAX_COLUMNAR_BYTES = 256 << 10
 
 
-def _merged_response() -> Any:
-    """ConsumeResponse with nothing repeated. The rules of protobuf merge all messages of a response into one then,
-    which has the fields that any of them has. To decode that too takes less than to ask each message for its headers.
+def decode(encoded: bytes) -> Received:
+    """What a response says. Raises DecodeError."""
+    any_headers = True
+    if len(encoded) <= _MAX_COLUMNAR_BYTES:
+        columnar = _ColumnarResponse.FromString(encoded)
+        parts = [part for part in columnar.batch.partitions if part.HasField("messages")]
+        if parts and all(_is_regular(part.messages) for part in parts):
+            return [_from_columns(part) for part in parts]
+        any_headers = any(part.messages.headers for part in parts)
+    response = wire.ConsumeResponse.FromString(encoded)
+    if response.WhichOneof("response") != "batch":
+        return response
+    return [_from_messages(part, any_headers) for part in response.batch.partitions if part.messages]
+
+
+def _columnar_response() -> Any:
+    """ConsumeResponse with its messages by columns: for each field, what all messages of a partition have there.
+
+    A repeated Message is read as one Message whose fields are repeated instead. The rules of protobuf merge all that
+    come into it then, one after another. To make objects of columns takes half of what it takes to ask one message
+    after another for its fields.
     """
     file = descriptor_pb2.FileDescriptorProto()
     wire.DESCRIPTOR.CopyToProto(file)
-    for message in file.message_type:
-        for field in message.field:
+    types = {message.name: message for message in file.message_type}
+    for field in types["PartitionMessages"].field:
+        if field.name == "messages":
             field.label = field.LABEL_OPTIONAL
+    message = types["Message"]
+    message.ClearField("oneof_decl")  # those of optional fields
+    for field in message.field:
+        field.label = field.LABEL_REPEATED
+        field.ClearField("proto3_optional")
+        field.ClearField("oneof_index")
     pool = descriptor_pool.DescriptorPool()
     for dependency in wire.DESCRIPTOR.dependencies:
         pool.AddSerializedFile(dependency.serialized_pb)
@@ -54,27 +67,62 @@ def _merged_response() -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(wire.ConsumeResponse.DESCRIPTOR.full_name))
 
 
-_MergedResponse = _merged_response()
+_ColumnarResponse = _columnar_response()
 
 
-def messages_from_wire(messages: Iterable[wire.Message], name: TopicPartition, fields: Fields) -> Iterator[Message]:
-    """Messages of a partition, each made when it is asked for. A call for each would take longer."""
-    new, has_field = object.__new__, _has_field
-    (topic, partition), (any_key, any_headers) = name, fields
-    for m in messages:
+def _is_regular(columns: Any) -> bool:
+    """Whether it can be told which fields are of which message: all messages have the same ones, each once."""
+    messages = len(columns.id)  # each has one
+    return (
+        len(columns.value) == len(columns.timestamp_ms) == len(columns.delivery_attempt) == messages
+        and len(columns.key) in (0, messages)
+        and not columns.headers
+    )
+
+
+def _from_columns(part: Any) -> PartitionMessages:
+    name, columns = TopicPartition(part.topic, part.partition), part.messages
+    # Lists, lest all of the response is kept while its messages are handled.
+    ids = list(columns.id)
+    keys = list(columns.key) or [None] * len(ids)
+    headers: list[tuple[Header, ...]] = [()] * len(ids)
+    values, times, attempts = list(columns.value), list(columns.timestamp_ms), list(columns.delivery_attempt)
+    return PartitionMessages(name, _messages(name, ids, keys, values, headers, times, attempts))
+
+
+def _from_messages(part: wire.PartitionMessages, any_headers: bool) -> PartitionMessages:
+    name, messages = TopicPartition(part.topic, part.partition), list(part.messages)
+    ids = [m.id for m in messages]
+    keys = [m.key or (b"" if m.HasField("key") else None) for m in messages]
+    values = [m.value or (b"" if m.HasField("value") else None) for m in messages]
+    headers = [_headers(m) for m in messages] if any_headers else [()] * len(messages)
+    times, attempts = [m.timestamp_ms for m in messages], [m.delivery_attempt for m in messages]
+    return PartitionMessages(name, _messages(name, ids, keys, values, headers, times, attempts))
+
+
+def _headers(m: wire.Message) -> tuple[Header, ...]:
+    return tuple([(h.key, h.value if h.HasField("value") else None) for h in m.headers])
+
+
+def _messages(
+    name: TopicPartition,
+    ids: list[str],
+    keys: Sequence[bytes | None],
+    values: Sequence[bytes | None],
+    headers: Sequence[tuple[Header, ...]],
+    times: list[int],
+    attempts: list[int],
+) -> Iterator[Message]:
+    new, (topic, partition) = object.__new__, name
+    of_messages = zip(ids, keys, values, headers, times, attempts, strict=True)
+    for message_id, key, value, message_headers, timestamp_ms, attempt in of_messages:
         message = new(Message)  # its __init__ would take as long as all the rest
         message.topic = topic
         message.partition = partition
-        message.key = (m.key or (b"" if has_field(m, "key") else None)) if any_key else None
-        message.value = m.value or (b"" if has_field(m, "value") else None)
-        message.headers = (
-            tuple([(h.key, h.value if h.HasField("value") else None) for h in m.headers]) if any_headers else ()
-        )
-        message.timestamp_ms = m.timestamp_ms
-        message.id = m.id
-        message.delivery_attempt = m.delivery_attempt
+        message.key = key
+        message.value = value
+        message.headers = message_headers
+        message.timestamp_ms = timestamp_ms
+        message.id = message_id
+        message.delivery_attempt = attempt
         yield message
-
-
-# On a message, its name would be looked up among the fields' first, which takes longer than the call.
-_has_field = wire.Message.HasField

@@ -12,7 +12,7 @@ from messageproxy._errors import Code, MessageProxyError, error_from_wire
 from messageproxy._events import Event, EventKind
 from messageproxy._message import TopicPartition
 from messageproxy._options import StartPosition
-from messageproxy._received import Fields, Received
+from messageproxy._received import PartitionMessages, Received
 from messageproxy._stream import Stream, StreamEndedError
 from messageproxy.v1 import messageproxy_pb2 as wire
 
@@ -134,20 +134,21 @@ class Session:
         terminal: MessageProxyError | None = None
         while True:
             try:
-                response, fields = await self._stream.read()
+                received = await self._stream.read()
             except StreamEndedError as e:
                 return terminal or e.reason
-            kind = response.WhichOneof("response")
-            if kind == "batch":
-                self._deliver(response.batch, fields)
-            elif kind == "terminal_error":
-                terminal = error_from_wire(response.terminal_error)
+            if isinstance(received, list):
+                self._deliver(received)
+                continue
+            kind = received.WhichOneof("response")
+            if kind == "terminal_error":
+                terminal = error_from_wire(received.terminal_error)
             elif kind == "subscribed":
-                self._subscribed(response.subscribed)
+                self._subscribed(received.subscribed)
             elif kind == "withdrawn":
-                self._withdraw(response.withdrawn)
+                self._withdraw(received.withdrawn)
             else:
-                self._tell(kind, response)
+                self._tell(kind, received)
 
     def _tell(self, kind: str | None, response: wire.ConsumeResponse) -> None:
         """Passes on what the session itself need not act on. What this version doesn't know is ignored."""
@@ -169,17 +170,14 @@ class Session:
             Event(EventKind.CONNECTED, max_unacked=subscribed.max_unacked_messages, ack_timeout=self.ack_timeout)
         )
 
-    def _deliver(self, batch: wire.MessageBatch, fields: Fields) -> None:
+    def _deliver(self, parts: list[PartitionMessages]) -> None:
         """Queues messages for their handlers. The server's limit of unacknowledged messages bounds how many."""
         consumer = self._consumer
-        for part in batch.partitions:
-            messages = part.messages
-            if not messages:
-                continue
+        for name, messages in parts:
             self.progressed = True
             if consumer.stopped.is_set():
                 return  # they go to others when the stream ends
-            consumer.push(self._partition(TopicPartition(part.topic, part.partition)), messages, fields)
+            consumer.push(self._partition(name), messages)
 
     def _partition(self, name: TopicPartition) -> Partition:
         """The partition, which is a new one if it was withdrawn before."""
