@@ -82,11 +82,11 @@ def _is_regular(columns: Any) -> bool:
 
 def _from_columns(part: Any) -> PartitionMessages:
     name, columns = TopicPartition(part.topic, part.partition), part.messages
-    # Lists, lest all of the response is kept while its messages are handled.
-    ids = list(columns.id)
-    keys = list(columns.key) or [None] * len(ids)
+    # Slices are lists, which are copies, lest all of the response is kept while its messages are handled.
+    ids = columns.id[:]
+    keys = columns.key[:] or [None] * len(ids)
     headers: list[tuple[Header, ...]] = [()] * len(ids)
-    values, times, attempts = list(columns.value), list(columns.timestamp_ms), list(columns.delivery_attempt)
+    values, times, attempts = columns.value[:], columns.timestamp_ms[:], columns.delivery_attempt[:]
     return PartitionMessages(name, _messages(name, ids, keys, values, headers, times, attempts))
 
 
