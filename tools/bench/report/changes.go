@@ -46,8 +46,8 @@ cores, 100 B, 8 partitions, one client:
   waited, for a third of the time; half of the window is ACKed while the rest is handled now: 393,000 to 420,000
   messages a second. To ask each message for its headers took a quarter of what a message took; a response is asked
   once: 480,000. To ask it for its other fields took as much; a response is decoded to lists of what all messages have
-  in a field, from which messages are made: 600 ns for each in the SDK instead of 870. A producer's frames had 97 messages; it waits for two turns of the loop while others are unanswered,
-  and they have 250: 150,000 to 194,000.
+  in a field, from which messages are made: 600 ns for each in the SDK instead of 870. A producer's frames had 97
+  messages; it waits for two turns of the loop while others are unanswered, and they have 250: 150,000 to 194,000.
 - *Mutex and block profiles*: less than 1 % of the time is spent waiting for locks when consuming, and 3 % when
   producing. Nothing was changed.
 
