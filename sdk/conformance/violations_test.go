@@ -133,6 +133,9 @@ func violationsOnTheWire() []violation {
 			}
 			return status.Error(codes.Unavailable, status.Convert(err).Message())
 		}}))},
+		{"a response that can't be decoded is a lost connection", "R8", "responses that can't be decoded", inProcess(nil, nil, tamper(tampering{end: func(err error) error {
+			return status.Error(codes.Unavailable, status.Convert(err).Message())
+		}}))},
 		{"an unknown response ends the stream", "S11", "responses of a newer server", delivered(func(r *messageproxyv1.ConsumeResponse) error {
 			if r.GetResponse() == nil {
 				return status.Error(codes.Internal, "what is this?")

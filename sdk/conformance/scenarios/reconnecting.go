@@ -35,6 +35,7 @@ func reconnecting() []suite.Scenario {
 		{Name: "codes after which produce goes on with another stream", Shows: []string{"R5", "P11"}, Run: produceTriesAgain},
 		{Name: "codes of produce streams that count by their retryable", Shows: []string{"R6", "P13"}, Run: produceByRetryable},
 		{Name: "why a stream ended", Shows: []string{"R7"}, Run: whyAStreamEnded},
+		{Name: "responses that can't be decoded", Shows: []string{"R8"}, Run: undecodableResponses},
 	}
 }
 
@@ -498,4 +499,29 @@ func whyAStreamEnded(h *suite.Harness) {
 	b = block(h, msg("2"))
 	b.stream.EndWithStatus(codes.Unimplemented, "the status")
 	b.others[0].Failed(protocol.KindError, int32(unsupported))
+}
+
+func undecodableResponses(h *suite.Harness) {
+	j := join(h, protocol.ConsumeOptions{})
+	j.stream.Send(script.Undecodable(&messageproxyv1.ConsumeResponse{}))
+	e := j.Event("disconnected").Error
+	assert.EqualValues(h, internalError, e.Code)
+	assert.True(h, e.Retryable)
+	j.stream.AwaitGone()
+	j.accept()
+	j.stream.Deliver(topic, 0, script.Message("a"))
+	j.HandlingOf("a").OK()
+	j.stream.AwaitAcks(1)
+
+	lost := j.client.Produce(msg("1"))
+	produced := j.server.AwaitProduce()
+	produced.Await(1)
+	produced.Send(script.Undecodable(&messageproxyv1.ProduceResponse{}))
+	lost.Failed(protocol.KindError, int32(unknownOutcome))
+	produced.AwaitGone()
+	again := j.client.Produce(msg("2"))
+	produced = j.server.AwaitProduce()
+	produced.Await(1)
+	produced.AnswerAll()
+	again.Receipt()
 }

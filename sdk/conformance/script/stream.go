@@ -169,6 +169,14 @@ func WithUnknownField[M proto.Message](m M) M {
 	return m
 }
 
+// Undecodable makes m, an empty message, one that can't be decoded, and returns m: it has a
+// field that is longer than the message.
+func Undecodable[M proto.Message](m M) M {
+	cut := protowire.AppendTag(nil, 1, protowire.BytesType)
+	m.ProtoReflect().SetUnknown(protowire.AppendVarint(cut, 5))
+	return m
+}
+
 // Err is an error of the contract; ids are the messages that it is about.
 func Err(code messageproxyv1.ErrorCode, message string, retryable bool, ids ...string) *messageproxyv1.Error {
 	return &messageproxyv1.Error{Code: code, Message: message, Retryable: retryable, MessageIds: ids}

@@ -3,6 +3,7 @@ package io.github.messageproxy;
 import com.google.protobuf.Any;
 import com.google.protobuf.InvalidProtocolBufferException;
 import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
 import java.util.List;
 import java.util.concurrent.CompletionException;
@@ -49,7 +50,11 @@ final class Errors {
                 }
             }
         }
-        return ofStatus(Status.fromThrowable(thrown));
+        Status status = Status.fromThrowable(thrown);
+        if (status.getCause() instanceof StatusRuntimeException cause) {
+            status = cause.getStatus(); // gRPC cancels a call whose response it can't decode
+        }
+        return ofStatus(status);
     }
 
     /** The details of a status, or null. */
