@@ -43,9 +43,9 @@ cores, 100 B, 8 partitions, one client:
   each). A proxy that has a single processor (GOMAXPROCS=1) is 0.04 ms faster here: so much takes it to wake idle ones.
   What a proxy must take is the floor under the latencies.
 - *Scheduler trace, 20,000 messages/s*: of 92,000 times that something of the proxy could run, it waited for a
-  processor for more than 0.16 ms one time in a hundred, and for 1.2 ms at most. So little of the tail is its own, and the ratio
-  to the direct client's differs by more than the target leaves: 1.00, 1.40 and 1.71 in three runs on one day. The
-  cores are busy for 66 % of the time, and for 50 % without the proxy. Nothing was changed.
+  processor for more than 0.16 ms one time in a hundred, and for 1.2 ms at most. So little of the tail is its own, and
+  the ratio to the direct client's differs by more than the target leaves: 1.00, 1.40 and 1.71 in three runs on one
+  day. The cores are busy for 66 % of the time, and for 50 % without the proxy. Nothing was changed.
 - *Turns of the event loop and frames, Python SDK*: a consumer ACKed when the whole window was handled, and then it
   waited, for a third of the time; half of the window is ACKed while the rest is handled now: 393,000 to 420,000
   messages a second. To ask each message for its headers took a quarter of what a message took; a response is asked
