@@ -51,7 +51,7 @@ final class Errors {
             }
         }
         Status status = Status.fromThrowable(thrown);
-        if (status.getCause() instanceof StatusRuntimeException cause) {
+        if (status.getCode() == Status.Code.CANCELLED && status.getCause() instanceof StatusRuntimeException cause) {
             status = cause.getStatus(); // gRPC cancels a call whose response it can't decode
         }
         return ofStatus(status);
