@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -71,8 +71,11 @@ _ColumnarResponse = _columnar_response()
 
 
 def _is_regular(columns: Any) -> bool:
-    """Whether it can be told which fields are of which message: all messages have the same ones, each once."""
-    messages = len(columns.id)  # each has one
+    """Whether it can be told which fields are of which message: all messages have the same ones.
+
+    That each has an id, and no field twice, is what servers are relied upon for.
+    """
+    messages = len(columns.id)
     return (
         len(columns.value) == len(columns.timestamp_ms) == len(columns.delivery_attempt) == messages
         and len(columns.key) in (0, messages)
@@ -94,7 +97,7 @@ def _from_messages(part: wire.PartitionMessages, any_headers: bool) -> Partition
     name, messages = TopicPartition(part.topic, part.partition), list(part.messages)
     ids = [m.id for m in messages]
     keys = [m.key or (b"" if m.HasField("key") else None) for m in messages]
-    values = [m.value or (b"" if m.HasField("value") else None) for m in messages]
+    values = (m.value or (b"" if m.HasField("value") else None) for m in messages)  # may be large: each when it is due
     headers = [_headers(m) for m in messages] if any_headers else [()] * len(messages)
     times, attempts = [m.timestamp_ms for m in messages], [m.delivery_attempt for m in messages]
     return PartitionMessages(name, _messages(name, ids, keys, values, headers, times, attempts))
@@ -108,7 +111,7 @@ def _messages(
     name: TopicPartition,
     ids: list[str],
     keys: Sequence[bytes | None],
-    values: Sequence[bytes | None],
+    values: Iterable[bytes | None],
     headers: Sequence[tuple[Header, ...]],
     times: list[int],
     attempts: list[int],

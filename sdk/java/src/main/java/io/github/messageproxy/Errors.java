@@ -51,8 +51,11 @@ final class Errors {
             }
         }
         Status status = Status.fromThrowable(thrown);
-        if (status.getCode() == Status.Code.CANCELLED && status.getCause() instanceof StatusRuntimeException cause) {
-            status = cause.getStatus(); // gRPC cancels a call whose response it can't decode
+        // gRPC cancels a call whose response it can't decode.
+        if (status.getCode() == Status.Code.CANCELLED
+                && status.getCause() instanceof StatusRuntimeException cause
+                && cause.getStatus().getCause() instanceof InvalidProtocolBufferException) {
+            status = cause.getStatus();
         }
         return ofStatus(status);
     }
