@@ -85,7 +85,9 @@ func (x *calm) stepConsume(i int) {
 	case Delivered:
 		if s := x.streams[e.Stream]; s != nil && e.Side == Server {
 			for k := range e.Messages {
-				s.held[e.Messages[k].ID] = x.partitionOf(e.Partition).messageAt(&e.Messages[k])
+				m := x.partitionOf(e.Partition).messageAt(&e.Messages[k])
+				x.taken(i, s, e.Messages[k].ID, m)
+				s.held[e.Messages[k].ID] = m
 			}
 		}
 	case Acked:
@@ -123,6 +125,19 @@ func (x *calm) acked(i int, s *calmStream, ids []string) {
 			s.acked = append(s.acked, m)
 			x.readingOf(s.subscription, m.partition).acked[m] = x.at(i)
 		}
+	}
+}
+
+// taken: a message that goes to a client is no other one's any more. If that is at the
+// time of its ACK, the ACK came too late, as when it was just then due.
+func (x *calm) taken(i int, s *calmStream, id string, m *message) {
+	for _, other := range x.streams {
+		if other.subscription == s.subscription {
+			delete(other.held, id)
+		}
+	}
+	if acked := x.readingOf(s.subscription, m.partition).acked; acked[m].Equal(x.at(i)) {
+		delete(acked, m)
 	}
 }
 
