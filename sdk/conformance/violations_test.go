@@ -56,6 +56,12 @@ func violationsOnTheWire() []violation {
 			return nil
 		})
 	}
+	statusesUnavailable := inProcess(nil, nil, tamper(tampering{end: func(err error) error {
+		if len(status.Convert(err).Details()) > 0 {
+			return err
+		}
+		return status.Error(codes.Unavailable, status.Convert(err).Message())
+	}}))
 	return []violation{
 		{"messages of a frame change places", "P5", "messages go out in order", produced(func(r *messageproxyv1.ProduceRequest) {
 			slices.Reverse(r.Messages)
@@ -127,15 +133,8 @@ func violationsOnTheWire() []violation {
 		{"statuses lose their details", "R7", "why a stream ended", inProcess(nil, nil, tamper(tampering{end: func(err error) error {
 			return status.Error(status.Code(err), status.Convert(err).Message())
 		}}))},
-		{"every end of a stream is one that can be mended", "R7", "why a stream ended", inProcess(nil, nil, tamper(tampering{end: func(err error) error {
-			if len(status.Convert(err).Details()) > 0 {
-				return err
-			}
-			return status.Error(codes.Unavailable, status.Convert(err).Message())
-		}}))},
-		{"a response that can't be decoded is a lost connection", "R8", "responses that can't be decoded", inProcess(nil, nil, tamper(tampering{end: func(err error) error {
-			return status.Error(codes.Unavailable, status.Convert(err).Message())
-		}}))},
+		{"every end of a stream is one that can be mended", "R7", "why a stream ended", statusesUnavailable},
+		{"a response that can't be decoded is a lost connection", "R8", "responses that can't be decoded", statusesUnavailable},
 		{"an unknown response ends the stream", "S11", "responses of a newer server", delivered(func(r *messageproxyv1.ConsumeResponse) error {
 			if r.GetResponse() == nil {
 				return status.Error(codes.Internal, "what is this?")
