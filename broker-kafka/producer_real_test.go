@@ -50,6 +50,9 @@ func (k *realKafka) topic(configs map[string]string) string {
 	}
 	_, err := k.admin.CreateTopic(k.Context(), 1, -1, pointers, name)
 	require.NoError(k, err)
+	ctx, cancel := context.WithTimeout(k.Context(), time.Minute)
+	defer cancel()
+	require.NoError(k, kafkatest.AwaitTopic(ctx, k.client, name, 1))
 	return name
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,6 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/messageproxy/messageproxy/broker-kafka/kafkatest"
 )
 
 // admin looks at Kafka from outside the proxy.
@@ -43,13 +46,23 @@ func unique(t *testing.T, kind string) string {
 	return fmt.Sprintf("%s-%s-%d-%d", kind, name, time.Now().UnixMilli(), lastName.Add(1))
 }
 
+// setting is one of a topic's.
+type setting struct {
+	name  string
+	value int
+}
+
 // createTopic creates a topic and returns its name.
-func (a *admin) createTopic(partitions int32) string {
+func (a *admin) createTopic(partitions int32, settings ...setting) string {
 	a.t.Helper()
 	name := unique(a.t, "topic")
-	_, err := a.kadm.CreateTopic(a.ctx(), partitions, 1, map[string]*string{"max.message.bytes": kadm.StringPtr("33554432")}, name)
+	configs := map[string]*string{"max.message.bytes": kadm.StringPtr("33554432")}
+	for _, s := range settings {
+		configs[s.name] = kadm.StringPtr(strconv.Itoa(s.value))
+	}
+	_, err := a.kadm.CreateTopic(a.ctx(), partitions, 1, configs, name)
 	require.NoError(a.t, err)
-	a.awaitTopic(name)
+	a.awaitTopic(name, partitions)
 	return name
 }
 
@@ -57,32 +70,16 @@ func (a *admin) createTopic(partitions int32) string {
 func (a *admin) ensureTopic(name string, partitions int32) {
 	a.t.Helper()
 	_, err := a.kadm.CreateTopic(a.ctx(), partitions, 1, nil, name)
-	if !errors.Is(err, kerr.TopicAlreadyExists) {
-		require.NoError(a.t, err)
+	if errors.Is(err, kerr.TopicAlreadyExists) {
+		return
 	}
-	a.awaitTopic(name)
+	require.NoError(a.t, err)
+	a.awaitTopic(name, partitions)
 }
 
-// awaitTopic waits until clients see a topic: its creation ends when Kafka's
-// controller knows it, and brokers, the same process or not, learn of it later.
-func (a *admin) awaitTopic(name string) {
+func (a *admin) awaitTopic(name string, partitions int32) {
 	a.t.Helper()
-	request := kmsg.NewPtrMetadataRequest()
-	topic := kmsg.NewMetadataRequestTopic()
-	topic.Topic = &name
-	request.Topics = append(request.Topics, topic)
-	eventually(a.t, patience, func() bool {
-		response, err := request.RequestWith(a.ctx(), a.client)
-		if err != nil || len(response.Topics) != 1 || response.Topics[0].ErrorCode != 0 {
-			return false
-		}
-		for _, p := range response.Topics[0].Partitions {
-			if p.ErrorCode != 0 {
-				return false
-			}
-		}
-		return true
-	}, "the topic is there")
+	require.NoError(a.t, kafkatest.AwaitTopic(a.ctx(), a.client, name, int(partitions)))
 }
 
 // awaitLogs waits until brokers store what is sent to a topic in its own logs. Until

@@ -1,7 +1,7 @@
 package integration_test
 
 import (
-	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -64,9 +64,9 @@ func TestMessagesExpireBeforeTheyAreDelivered(t *testing.T) {
 // segments, full of messages.
 func startExpiry(t *testing.T) (c *chaos, addr string) {
 	t.Helper()
-	c = startChaos(t, sharedKafka.Brokers(), 1)
+	// From the beginning: Kafka's logs learn of what is altered later on at some time.
+	c = startChaos(t, sharedKafka.Brokers(), 1, setting{"segment.bytes", segmentBytes})
 	c.rules.PartitionWindow = expiryWindow
-	c.setTopic("segment.bytes", segmentBytes)
 	for range expiryMessages / expiryBatch {
 		batch := make([]*kgo.Record, expiryBatch)
 		for i := range batch {
@@ -79,13 +79,6 @@ func startExpiry(t *testing.T) (c *chaos, addr string) {
 		cfg.server.Consume.AckTimeout, cfg.server.Consume.MaxAckTimeout = 2*patience, 2*patience
 		cfg.kafka.SessionTimeout = patience // what is held stays, however busy the machine is
 	}).addr
-}
-
-func (c *chaos) setTopic(setting string, value int) {
-	c.t.Helper()
-	altered, err := c.admin.kadm.AlterTopicConfigs(c.admin.ctx(), []kadm.AlterConfig{{Name: setting, Value: kadm.StringPtr(fmt.Sprint(value))}}, c.topic)
-	require.NoError(c.t, err)
-	require.NoError(c.t, altered[0].Err)
 }
 
 func (c *chaos) only() history.Partition { return history.Partition{Topic: c.topic} }
@@ -107,7 +100,9 @@ func (c *chaos) deleteRecords() (oldest int64) {
 // one go, at its own time.
 func (c *chaos) awaitRetention() (oldest int64) {
 	c.t.Helper()
-	c.setTopic("retention.bytes", segmentBytes)
+	altered, err := c.admin.kadm.AlterTopicConfigs(c.admin.ctx(), []kadm.AlterConfig{{Name: "retention.bytes", Value: kadm.StringPtr(strconv.Itoa(segmentBytes))}}, c.topic)
+	require.NoError(c.t, err)
+	require.NoError(c.t, altered[0].Err)
 	eventually(c.t, patience, func() bool {
 		starts, err := c.admin.kadm.ListStartOffsets(c.admin.ctx(), c.topic)
 		require.NoError(c.t, err)

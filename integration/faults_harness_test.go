@@ -75,12 +75,12 @@ type chaos struct {
 // it has sent.
 type producer interface{ finish() }
 
-func startChaos(t *testing.T, brokers []string, partitions int32) *chaos {
+func startChaos(t *testing.T, brokers []string, partitions int32, settings ...setting) *chaos {
 	t.Helper()
 	requireLoadEverywhere(t, partitions)
 	a, recorder := newAdmin(t, brokers), new(history.Recorder)
 	c := &chaos{
-		t: t, admin: a, topic: a.createTopic(partitions), subscription: unique(t, "sub"),
+		t: t, admin: a, topic: a.createTopic(partitions, settings...), subscription: unique(t, "sub"),
 		clients: newNetwork(t), history: recorder, tap: tap.New(recorder),
 		flow: newFlow(), shares: newShares(), servers: make(map[string]string), names: make(map[string]int),
 		silence: 4 * time.Second,

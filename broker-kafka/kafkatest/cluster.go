@@ -85,29 +85,41 @@ func (c *cluster) createTopic(t brokertest.T, topic string, partitions int) {
 		if _, err := c.admin.CreateTopic(ctx, int32(partitions), -1, configs, topic); err != nil {
 			return err
 		}
-		return c.awaitPartitions(ctx, topic, partitions)
+		return AwaitTopic(ctx, c.client, topic, partitions)
 	})
 }
 
-// awaitPartitions waits until every broker has heard of the partitions, and each
-// has a leader.
-func (c *cluster) awaitPartitions(ctx context.Context, topic string, partitions int) error {
-	return c.eachBroker(ctx, func(b *kgo.Broker) error {
+// AwaitTopic waits until a new topic, or one that has grown, can be used: every broker
+// knows so many partitions, and each one's leader has its log. Kafka says that a topic
+// is made when its controller knows of it. The brokers, the same process or not, learn
+// of it one after another, and then make the logs: milliseconds later, or seconds where
+// the machine or its disk is busy.
+//
+// It returns an error if ctx ends first.
+func AwaitTopic(ctx context.Context, client *kgo.Client, topic string, partitions int) error {
+	err := eachBroker(ctx, client, func(b *kgo.Broker) error {
 		t, err := describe(ctx, b, topic)
-		if err != nil {
-			return err
+		if err == nil && len(t.Partitions) != partitions {
+			err = fmt.Errorf("it knows %d of %d partitions", len(t.Partitions), partitions)
 		}
-		ready := 0
-		for i := range t.Partitions {
-			if t.Partitions[i].ErrorCode == 0 && t.Partitions[i].Leader >= 0 {
-				ready++
-			}
-		}
-		if ready != partitions {
-			return fmt.Errorf("%d of %d partitions are ready", ready, partitions)
-		}
-		return nil
+		return err
 	})
+	if err == nil {
+		err = eventually(ctx, func() error {
+			ends, err := kadm.NewClient(client).ListEndOffsets(ctx, topic)
+			if err == nil {
+				err = ends.Error()
+			}
+			if err == nil && len(ends[topic]) != partitions {
+				err = fmt.Errorf("%d of %d partitions have a log", len(ends[topic]), partitions)
+			}
+			return err
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("waiting for topic %s: %w", topic, err)
+	}
+	return nil
 }
 
 func (c *cluster) deleteTopic(t brokertest.T, topic string) {
@@ -116,7 +128,7 @@ func (c *cluster) deleteTopic(t brokertest.T, topic string) {
 		if _, err := c.admin.DeleteTopic(ctx, topic); err != nil {
 			return err
 		}
-		return c.eachBroker(ctx, func(b *kgo.Broker) error {
+		return eachBroker(ctx, c.client, func(b *kgo.Broker) error {
 			switch _, err := describe(ctx, b, topic); {
 			case err == nil:
 				return errors.New("it is still there")
@@ -129,13 +141,13 @@ func (c *cluster) deleteTopic(t brokertest.T, topic string) {
 }
 
 // eachBroker calls f for each broker until it returns nil.
-func (c *cluster) eachBroker(ctx context.Context, f func(*kgo.Broker) error) error {
-	brokers, err := c.admin.ListBrokers(ctx)
+func eachBroker(ctx context.Context, client *kgo.Client, f func(*kgo.Broker) error) error {
+	brokers, err := kadm.NewClient(client).ListBrokers(ctx)
 	if err != nil {
 		return err
 	}
 	for _, id := range brokers.NodeIDs() {
-		b := c.client.Broker(int(id))
+		b := client.Broker(int(id))
 		if err := eventually(ctx, func() error { return f(b) }); err != nil {
 			return fmt.Errorf("broker %d: %w", id, err)
 		}
@@ -176,7 +188,7 @@ func (c *cluster) addPartitions(t brokertest.T, topic string, total int) {
 		if err != nil {
 			return err
 		}
-		return c.awaitPartitions(ctx, topic, total)
+		return AwaitTopic(ctx, c.client, topic, total)
 	})
 }
 
