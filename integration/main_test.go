@@ -13,7 +13,7 @@ var sharedKafka *kafkacontainer.Kafka
 
 func TestMain(m *testing.M) {
 	runManyAtOnce()
-	code := kafkacontainer.RunTests(m, kafkacontainer.Options{}, &sharedKafka)
+	code := kafkacontainer.RunTests(m, kafkacontainer.Options{InMemory: true}, &sharedKafka)
 	removePrograms()
 	os.Exit(code)
 }

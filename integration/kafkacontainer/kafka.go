@@ -38,6 +38,9 @@ type Options struct {
 	// passes on every byte, which takes processor time and wakes a process more for each.
 	// It needs a Docker that runs on this machine's own Linux.
 	HostNetwork bool
+	// InMemory has Kafka keep its data in memory: it loses all when it is stopped, and
+	// no slow disk, which it would wait for when topics are created, holds up a test.
+	InMemory bool
 }
 
 // Kafka is a Kafka cluster of one broker. Brokers may be called concurrently with

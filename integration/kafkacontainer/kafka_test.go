@@ -114,6 +114,20 @@ func TestPauseStopAndKillKeepDataAndAddress(t *testing.T) {
 	assert.Len(t, topics["survivors"].Partitions, 3, "the option's setting holds")
 }
 
+func TestKafkaInMemoryStoresNothing(t *testing.T) {
+	t.Parallel()
+	own, err := kafkacontainer.Start(t.Context(), kafkacontainer.Options{InMemory: true})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, own.Terminate(context.Background())) })
+	client := newClient(t, own.Brokers())
+	produce(t, client, "forgotten", "before")
+	require.NoError(t, own.Stop(t.Context()))
+	require.NoError(t, own.Start(t.Context()))
+	topics, err := kadm.NewClient(client).ListTopics(t.Context())
+	require.NoError(t, err)
+	assert.Empty(t, topics)
+}
+
 func TestKafkaOnTheNetworkOfTheMachine(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("Docker has a network of its own here")

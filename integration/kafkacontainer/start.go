@@ -32,6 +32,7 @@ const (
 	portAttempts = 5
 	loopback     = "127.0.0.1"
 	kafkaPort    = "9092/tcp"
+	dataFolder   = "/tmp/kafka-data" // in the container
 )
 
 // Testcontainers reads its settings once, and keeps them in globals.
@@ -149,6 +150,9 @@ func run(ctx context.Context, image kafkaimage.Image, address string, opts Optio
 		testcontainers.WithLabels(map[string]string{ownerLabel: strconv.Itoa(os.Getpid())}),
 		testcontainers.WithEnv(environment(address, opts)),
 	}
+	if opts.InMemory {
+		customizers = append(customizers, testcontainers.WithTmpfs(map[string]string{dataFolder: ""}))
+	}
 	if opts.HostNetwork {
 		customizers = append(customizers, testcontainers.WithHostConfigModifier(func(config *container.HostConfig) {
 			config.NetworkMode = network.NetworkHost
@@ -183,7 +187,7 @@ func environment(address string, opts Options) map[string]string {
 	all := map[string]string{
 		"node.id":                        "1",
 		"process.roles":                  "broker,controller",
-		"log.dirs":                       "/tmp/kafka-data",
+		"log.dirs":                       dataFolder,
 		"listeners":                      "PLAINTEXT://" + broker + ",CONTROLLER://" + controller,
 		"advertised.listeners":           "PLAINTEXT://" + address,
 		"listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
