@@ -86,7 +86,7 @@ func (c *checker) step(i int) {
 			c.streamOf(Server, e.Stream).leftAt = i
 		}
 	case Sent:
-		c.sent(i, e)
+		c.sent(e)
 	case ExpiryTold:
 		c.streamOf(e.Side, e.Stream).expiryTold = i
 	case DrainTold:

@@ -123,6 +123,9 @@ func (c *checker) lookAhead(i int) {
 		p.lastExpiry = max(p.lastExpiry, e.Before)
 	case Subscribed:
 		c.subscriptionOf(e.Subscription).servers[e.Side][e.Server] = true
+		c.streamOf(e.Side, e.Stream).lastSend = i
+	case Delivered:
+		c.streamOf(e.Side, e.Stream).lastSend = i
 	case Consuming:
 		c.subscriptionOf(e.Subscription)
 	case Gained:
@@ -137,17 +140,18 @@ func (c *checker) lookAhead(i int) {
 	case Stopped:
 		c.stops[e.Server] = append(c.stops[e.Server], i)
 	case Withdrawn:
+		s := c.streamOf(e.Side, e.Stream)
+		s.lastSend = i
 		if e.TimeLeft > 0 {
 			return
 		}
-		s := c.streamOf(e.Side, e.Stream)
 		for _, name := range e.Partitions {
 			p := c.partitionOf(name)
 			s.leaves[p] = append(s.leaves[p], i)
 		}
 	case Sent:
 		s := c.streamOf(Server, e.Stream)
-		s.sends, s.waits = append(s.sends, i), true
+		s.sends, s.waits = append(s.sends, span{s.lastSend, i}), true
 	}
 }
 

@@ -88,6 +88,9 @@ func (c *checker) answeredFailed(i int, sent *sending) {
 }
 
 func (c *checker) answeredStored(i int, s *producer, sent *sending, e Answered) {
+	if e.Partition == (Partition{}) {
+		return // stored, and not known in which of the topics of one name
+	}
 	p := c.partitionOf(e.Partition)
 	if e.Position >= 0 {
 		if last, ok := s.answered[e.Partition]; ok && e.Position <= last.position {

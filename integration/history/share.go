@@ -200,15 +200,19 @@ func (c *checker) goesSoon(i int, s *stream, sh *share, orEnds bool) bool {
 		return false
 	}
 	sent := i
-	if len(s.sends) > 0 && s.sends[0] < next {
-		sent = s.sends[0] // it waited itself
+	if len(s.sends) > 0 && s.sends[0].to < next {
+		sent = s.sends[0].to // it waited itself
 	}
 	return c.soon(sent, next)
 }
 
-// decided is the earliest time at which the server may have decided what its stream
-// records at entry i: when a send has waited, all that has collected behind it follows.
+// decided is the earliest time at which the server may have decided what was done for
+// its stream by entry i: while a send waits, it collects behind it, and when that is
+// over, all of it follows.
 func (c *checker) decided(i int, s *stream) time.Time {
+	if len(s.sends) > 0 && s.sends[0].from < i && s.sends[0].from >= 0 {
+		return c.at(s.sends[0].from)
+	}
 	if w := s.waited; w.to > 0 && w.from >= 0 && c.soon(w.to, i) {
 		return c.at(w.from)
 	}

@@ -19,11 +19,11 @@ type stream struct {
 	ackTimeout   time.Duration
 
 	// endsAt, leaves and sends are known in advance: the entries at which it ends, at
-	// which it is told that it holds nothing of a partition any more, and at which a
-	// send that had to wait has returned.
+	// which it is told that it holds nothing of a partition any more, and from what was
+	// sent on it to the return of that send, if that had to wait.
 	endsAt int
 	leaves map[*partition][]int
-	sends  []int
+	sends  []span
 
 	// waits: some of its sends had to wait.
 	waits bool
@@ -51,7 +51,7 @@ type stream struct {
 	// changedAt.
 	oldestSince, before, changedAt time.Time
 
-	lastSend int // the last entry of what was sent on it
+	lastSend int // the last entry of what is sent on it
 	// waited is the last send that took time.
 	waited   span
 	suspects []suspicion
@@ -108,7 +108,6 @@ func (c *checker) subscribed(i int, e Subscribed) {
 	if e.Client != "" {
 		s.client = c.named[e.Client]
 	}
-	s.lastSend = i
 }
 
 func (c *checker) delivered(i int, e Delivered) {
@@ -121,7 +120,6 @@ func (c *checker) delivered(i int, e Delivered) {
 		c.name(i, m, e.Messages[k].ID)
 		c.checkContent(i, e, k, m)
 	}
-	defer func() { s.lastSend = i }()
 	if s.group == nil || s.ended || len(messages) == 0 {
 		return // what a stream gets late is nobody's
 	}
@@ -323,7 +321,6 @@ const lastCommit = 5 * time.Second
 
 func (c *checker) withdrawn(i int, e Withdrawn) {
 	s := c.streamOf(e.Side, e.Stream)
-	defer func() { s.lastSend = i }()
 	for _, name := range e.Partitions {
 		p := c.partitionOf(name)
 		h := s.holds[p]
@@ -383,10 +380,7 @@ func (c *checker) consumeEnded(i int, e ConsumeEnded) {
 	}
 }
 
-func (c *checker) sent(i int, e Sent) {
+func (c *checker) sent(e Sent) {
 	s := c.streamOf(Server, e.Stream)
-	for len(s.sends) > 0 && s.sends[0] <= i {
-		s.sends = s.sends[1:]
-	}
-	s.waited = span{s.lastSend, i}
+	s.waited, s.sends = s.sends[0], s.sends[1:]
 }

@@ -17,15 +17,21 @@ type produceStream struct {
 	mu     sync.Mutex
 	stream string // its name, once it has one
 	// topics are those of the messages without a result, by sequence.
-	topics map[uint64]string
+	topics map[uint64]producedTo
 	ended  bool
+}
+
+// producedTo is where a message goes.
+type producedTo struct {
+	topic  string
+	newest string // the newest incarnation of the topic at that time
 }
 
 func (s *produceStream) open(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stream = name
-	s.topics = make(map[uint64]string)
+	s.topics = make(map[uint64]producedTo)
 	s.recordLocked(history.ProduceOpened{Stream: name, Server: s.server})
 }
 
@@ -44,7 +50,7 @@ func (s *produceStream) request(request *messageproxyv1.ProduceRequest) {
 	}
 	events := make([]history.Event, len(request.GetMessages()))
 	for i, m := range request.GetMessages() {
-		s.topics[m.GetSequence()] = m.GetTopic()
+		s.topics[m.GetSequence()] = producedTo{m.GetTopic(), s.tap.topics.latest(m.GetTopic())}
 		events[i] = history.Produced{
 			Stream: s.stream, Sequence: m.GetSequence(), Topic: m.GetTopic(), Token: Token(m.GetValue()),
 		}
@@ -70,7 +76,7 @@ func (s *produceStream) response(response *messageproxyv1.ProduceResponse) {
 
 func (s *produceStream) answerLocked(r *messageproxyv1.ProduceResult) history.Answered {
 	answer := history.Answered{Stream: s.stream, Sequence: r.GetSequence()}
-	topic := s.topics[r.GetSequence()]
+	to := s.topics[r.GetSequence()]
 	delete(s.topics, r.GetSequence())
 	if e := r.GetError(); e != nil {
 		answer.Outcome, answer.Why = history.Failed, codeName(e)+": "+e.GetMessage()
@@ -81,11 +87,12 @@ func (s *produceStream) answerLocked(r *messageproxyv1.ProduceResult) history.An
 	}
 	receipt := r.GetReceipt()
 	answer.Outcome = history.Stored
-	answer.Partition = history.Partition{Topic: s.tap.topics.latest(topic), Number: receipt.GetPartition()}
 	answer.Position = unknownPosition
 	if at, ok := parseID(receipt.GetMessageId()); ok {
-		answer.Partition = history.Partition{Topic: s.tap.topics.name(topic, at.topic), Number: at.partition}
+		answer.Partition = history.Partition{Topic: s.tap.topics.name(to.topic, at.topic), Number: at.partition}
 		answer.Position = at.position
+	} else if to.newest == s.tap.topics.latest(to.topic) { // otherwise, either has stored it
+		answer.Partition = history.Partition{Topic: to.newest, Number: receipt.GetPartition()}
 	}
 	return answer
 }
