@@ -90,8 +90,10 @@ func (k *kafkaCluster) listen(_, address string) (net.Listener, error) {
 	return k.world.network.listen(fmt.Sprintf("b%d", n-firstBrokerPort), address)
 }
 
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
 // dialer is how a node reaches Kafka, undisturbed but for its network.
-func (k *kafkaCluster) dialer(node string) func(context.Context, string, string) (net.Conn, error) {
+func (k *kafkaCluster) dialer(node string) dialFunc {
 	return func(ctx context.Context, _, address string) (net.Conn, error) {
 		return k.world.network.dial(ctx, node, strings.Replace(address, "localhost", "127.0.0.1", 1))
 	}

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -264,7 +265,7 @@ func (w *world) transact(a Transact) {
 
 // transaction reports whether it came to its end.
 func (w *world) transaction(a Transact, name string, values [][]byte) bool {
-	client, err := kgo.NewClient(kgo.SeedBrokers(w.kafka.addresses...), kgo.Dialer(w.kafka.dialer(name)),
+	client, err := kgo.NewClient(kgo.SeedBrokers(w.kafka.addresses...), kgo.Dialer(patient(w.kafka.dialer(name))),
 		kgo.TransactionalID(name), kgo.DisableClientMetrics(), kgo.TransactionTimeout(time.Minute))
 	if err != nil {
 		return false
@@ -283,4 +284,17 @@ func (w *world) transaction(a Transact, name string, values [][]byte) bool {
 	}
 	sleep(w.over, a.Open)
 	return client.EndTransaction(ctx, kgo.TransactionEndTry(!a.Abort)) == nil
+}
+
+// patient makes a dial that fails take some time. Where it takes none, the client
+// library asks for a transaction's producer id again and again, without a pause, and
+// virtual time stands still.
+func patient(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			sleep(ctx, 10*time.Millisecond)
+		}
+		return conn, err
+	}
 }
