@@ -105,7 +105,7 @@ type Answered struct {
 	Stream    string
 	Sequence  uint64
 	Outcome   Outcome
-	Partition Partition // if it is stored; zero if it isn't known in which topic of this name
+	Partition Partition // if it is stored; without a topic if it isn't known in which of one name
 	Position  int64     // if it is stored; -1 if it isn't known
 	Why       string    // if it is not
 }

@@ -88,7 +88,7 @@ func (c *checker) answeredFailed(i int, sent *sending) {
 }
 
 func (c *checker) answeredStored(i int, s *producer, sent *sending, e Answered) {
-	if e.Partition == (Partition{}) {
+	if e.Partition.Topic == "" {
 		return // stored, and not known in which of the topics of one name
 	}
 	p := c.partitionOf(e.Partition)

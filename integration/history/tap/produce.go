@@ -87,12 +87,12 @@ func (s *produceStream) answerLocked(r *messageproxyv1.ProduceResult) history.An
 	}
 	receipt := r.GetReceipt()
 	answer.Outcome = history.Stored
-	answer.Position = unknownPosition
+	answer.Partition.Number, answer.Position = receipt.GetPartition(), unknownPosition
 	if at, ok := parseID(receipt.GetMessageId()); ok {
 		answer.Partition = history.Partition{Topic: s.tap.topics.name(to.topic, at.topic), Number: at.partition}
 		answer.Position = at.position
 	} else if to.newest == s.tap.topics.latest(to.topic) { // otherwise, either has stored it
-		answer.Partition = history.Partition{Topic: to.newest, Number: receipt.GetPartition()}
+		answer.Partition.Topic = to.newest
 	}
 	return answer
 }
