@@ -22,11 +22,8 @@ func TestEverySentenceHasAScenario(t *testing.T) {
 }
 
 func TestTheGoSDKConforms(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "driver")
-	output, err := exec.Command("go", "build", "-o", binary, "./drivers/go").CombinedOutput()
-	require.NoError(t, err, string(output))
 	config := suite.Config{
-		Drivers:   []suite.Driver{{Name: "go", Launch: driver.Command(binary)}},
+		Drivers:   []suite.Driver{{Name: "go", Launch: driver.Command(goDriver(t))}},
 		Scenarios: scenarios.All(),
 		Parallel:  8,
 	}
@@ -40,4 +37,44 @@ func TestTheGoSDKConforms(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWhatMeasuresTimeIsPlayedAgain(t *testing.T) {
+	binary := goDriver(t)
+	for _, c := range []struct {
+		name         string
+		alone        bool
+		fails, plays int
+		outcome      suite.Outcome
+	}{
+		{"it passes", true, 0, 1, suite.Passed},
+		{"the machine was held up", true, 2, 3, suite.Passed},
+		{"it fails each time", true, 9, 3, suite.Failed},
+		{"it doesn't measure time", false, 1, 1, suite.Failed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			plays := 0
+			scenario := suite.Scenario{Name: c.name, Alone: c.alone, Run: func(h *suite.Harness) {
+				plays++
+				assert.Greater(h, plays, c.fails)
+			}}
+			results := suite.Run(t.Context(), suite.Config{
+				Drivers:   []suite.Driver{{Name: "go", Launch: driver.Command(binary)}},
+				Scenarios: []suite.Scenario{scenario},
+			})
+			require.NotEmpty(t, results)
+			assert.Equal(t, c.outcome, results[0].Outcome)
+			assert.Equal(t, c.plays, results[0].Plays)
+			assert.Equal(t, c.plays, plays)
+		})
+	}
+}
+
+func goDriver(t *testing.T) (binary string) {
+	t.Helper()
+	binary = filepath.Join(t.TempDir(), "driver")
+	output, err := exec.Command("go", "build", "-o", binary, "./drivers/go").CombinedOutput()
+	require.NoError(t, err, string(output))
+	return binary
 }

@@ -115,7 +115,7 @@ func (r *runner) runDriver(ctx context.Context, d Driver) {
 		if err := shared.process.Stop(); err != nil {
 			outcome, why = Failed, err.Error()
 		}
-		r.add(Result{d.Name, &theDriverEnds, outcome, why, time.Since(began)})
+		r.add(Result{Driver: d.Name, Scenario: &theDriverEnds, Outcome: outcome, Why: why, Took: time.Since(began)})
 	}
 }
 
@@ -126,7 +126,7 @@ func (r *runner) runOne(ctx context.Context, shared *sharedProcess, s *Scenario)
 	}
 	process, err := shared.get()
 	if err != nil {
-		r.add(Result{shared.driver.Name, s, Failed, err.Error(), 0})
+		r.add(Result{Driver: shared.driver.Name, Scenario: s, Outcome: Failed, Why: err.Error()})
 		return
 	}
 	r.play(ctx, shared.driver, process, s)
@@ -136,29 +136,40 @@ func (r *runner) runOne(ctx context.Context, shared *sharedProcess, s *Scenario)
 func (r *runner) runOwn(ctx context.Context, d Driver, s *Scenario) {
 	environment, forget, err := nameEnvironment(s.Names)
 	if err != nil {
-		r.add(Result{d.Name, s, Failed, err.Error(), 0})
+		r.add(Result{Driver: d.Name, Scenario: s, Outcome: Failed, Why: err.Error()})
 		return
 	}
 	defer forget()
 	process, err := driver.Start(d.Name, d.Launch, environment...)
 	if err != nil {
-		r.add(Result{d.Name, s, Failed, err.Error(), 0})
+		r.add(Result{Driver: d.Name, Scenario: s, Outcome: Failed, Why: err.Error()})
 		return
 	}
 	r.play(ctx, d, process, s)
 	if err := process.Stop(); err != nil {
-		r.add(Result{d.Name, &theDriverEnds, Failed, fmt.Sprintf("after the scenario %q: %v", s.Name, err), 0})
+		r.add(Result{Driver: d.Name, Scenario: &theDriverEnds, Outcome: Failed, Why: fmt.Sprintf("after the scenario %q: %v", s.Name, err)})
 	}
 }
 
+// play plays a scenario until it passes, once if it doesn't measure time.
 func (r *runner) play(ctx context.Context, d Driver, process *driver.Process, s *Scenario) {
+	began := time.Now()
+	result := Result{Driver: d.Name, Scenario: s}
+	for again := true; again; {
+		result.Outcome, result.Why = r.playOnce(ctx, process, s)
+		result.Plays++
+		again = result.Outcome == Failed && s.Alone && result.Plays < mostPlays && process.Alive()
+	}
+	result.Took = time.Since(began)
+	r.add(result)
+}
+
+func (r *runner) playOnce(ctx context.Context, process *driver.Process, s *Scenario) (Outcome, string) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout(), fmt.Errorf("the scenario may take %v at most", s.timeout()))
 	defer cancel()
-	began := time.Now()
 	h := &Harness{Process: process, ctx: ctx, proxy: r.Proxy}
 	h.Session = process.NewSession(h)
-	outcome, why := h.play(s)
-	r.add(Result{d.Name, s, outcome, why, time.Since(began)})
+	return h.play(s)
 }
 
 // sharedProcess is the driver that most scenarios share: starting one takes long in some

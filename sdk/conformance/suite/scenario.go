@@ -11,7 +11,9 @@ type Scenario struct {
 	Shows []string
 	// Run plays the scenario. It fails by the harness.
 	Run func(h *Harness)
-	// Alone: it measures time, and runs when nothing else does.
+	// Alone: it measures time, and runs when nothing else does. If it fails, it is played
+	// again, up to three times: when the machine is held up for a moment, that is measured
+	// too, and a client that breaks a sentence does so each time.
 	Alone bool
 	// Slow: it takes long and needs little, so it runs beside everything else, with a
 	// driver of its own.
@@ -26,6 +28,9 @@ type Scenario struct {
 	// Timeout is the most it may take. 0: a minute.
 	Timeout time.Duration
 }
+
+// mostPlays is how often a scenario is played that measures time.
+const mostPlays = 3
 
 func (s *Scenario) timeout() time.Duration {
 	if s.Timeout > 0 {
@@ -69,6 +74,8 @@ type Result struct {
 	Scenario *Scenario
 	Outcome  Outcome
 	// Why is the reason for an outcome that isn't Passed, and everything that helps.
-	Why  string
-	Took time.Duration
+	Why string
+	// Plays is how often it was played.
+	Plays int
+	Took  time.Duration
 }

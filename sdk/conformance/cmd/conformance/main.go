@@ -115,7 +115,11 @@ func play(ctx context.Context, c suite.Config, sentences []suite.Sentence, stdou
 	began, counts := time.Now(), map[suite.Outcome]int{}
 	c.Progress = func(r suite.Result) {
 		counts[r.Outcome]++
-		fmt.Fprintf(stdout, "%-11s %-10s %6.1fs  %s  [%s]\n", r.Outcome, r.Driver, r.Took.Seconds(), r.Scenario.Name, strings.Join(r.Scenario.Shows, " "))
+		played := ""
+		if r.Plays > 1 {
+			played = fmt.Sprintf("  (played %d times)", r.Plays)
+		}
+		fmt.Fprintf(stdout, "%-11s %-10s %6.1fs  %s  [%s]%s\n", r.Outcome, r.Driver, r.Took.Seconds(), r.Scenario.Name, strings.Join(r.Scenario.Shows, " "), played)
 		switch r.Outcome {
 		case suite.Failed:
 			fmt.Fprintf(stdout, "    %s\n", strings.ReplaceAll(r.Why, "\n", "\n    "))
