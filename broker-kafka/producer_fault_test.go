@@ -22,6 +22,23 @@ func (e *produceEnv) fault(key kmsg.Key, err *kerr.Error, count int) *kfake.Faul
 	return e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: err, Count: count})
 }
 
+// produceUntilStored produces a message again as long as it fails for certain: with a
+// short timeout, it may on a busy machine.
+func produceUntilStored(t *testing.T, p *producer, again func() *broker.OutgoingMessage) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		err := produce(t, p, again()).await()[0].err
+		if err != nil {
+			assert.ErrorIs(t, err, broker.CodeUnavailable)
+		}
+		return err == nil
+	}, patience, time.Millisecond)
+}
+
+func saying(value string) func() *broker.OutgoingMessage {
+	return func() *broker.OutgoingMessage { return message("orders", value) }
+}
+
 func TestWhatWasNeverSentFailsAfterTheTimeout(t *testing.T) {
 	e := newProduceEnv(t, nil)
 	e.topic("orders", 1)
@@ -30,7 +47,7 @@ func TestWhatWasNeverSentFailsAfterTheTimeout(t *testing.T) {
 			p := e.producer(broker.ProducerOptions{Timeout: shortTimeout})
 			want := len(e.records("orders"))
 			if known {
-				produce(t, p, message("orders", "first")).mustStore()
+				produceUntilStored(t, p, saying("first"))
 				want++
 			}
 			e.net.setCut(true)
@@ -40,7 +57,7 @@ func TestWhatWasNeverSentFailsAfterTheTimeout(t *testing.T) {
 				assert.GreaterOrEqual(t, a.after, shortTimeout)
 			}
 			e.net.setCut(false)
-			produce(t, p, message("orders", "last")).mustStore()
+			produceUntilStored(t, p, saying("last"))
 			assert.Len(t, e.records("orders"), want+1)
 		})
 	}
@@ -55,7 +72,7 @@ func TestABrokerThatDoesNotAnswerIsUnavailable(t *testing.T) {
 	require.ErrorIs(t, a.err, broker.CodeUnavailable)
 	assert.Less(t, a.after, 5*time.Second)
 	e.net.setDeaf(false)
-	produce(t, p, message("orders", "later")).mustStore()
+	produceUntilStored(t, p, saying("later"))
 	assert.Len(t, e.records("orders"), 1)
 }
 
@@ -66,7 +83,7 @@ func TestALostAnswerIsAwaited(t *testing.T) {
 	e := newProduceEnv(t, nil)
 	e.topic("orders", 1)
 	p := e.producer(broker.ProducerOptions{Timeout: shortTimeout})
-	produce(t, p, message("orders", "first")).mustStore()
+	produceUntilStored(t, p, saying("first"))
 	e.net.setDeaf(true)
 	r := produce(t, p, message("orders", "second"))
 	e.awaitStored("orders", 2)
@@ -107,13 +124,15 @@ func TestALostAnswerHoldsUpItsPartitionAlone(t *testing.T) {
 		m.Partition = partition
 		return m
 	}
-	produce(t, p, to(0), to(1)).mustStore()
+	for partition := range int32(2) {
+		produceUntilStored(t, p, func() *broker.OutgoingMessage { return to(partition) })
+	}
 	e.net.deafen(e.cluster.ListenAddrs()[0])
 	stuck := produce(t, p, to(0))
 	e.awaitStored("orders", 2)
 	e.net.closeAll() // the answer is lost, and the broker doesn't answer on new connections
 	behind := produce(t, p, to(0))
-	produce(t, p, to(1)).mustStore()
+	produceUntilStored(t, p, func() *broker.OutgoingMessage { return to(1) })
 	require.ErrorIs(t, behind.await()[0].err, broker.CodeUnavailable)
 	for _, a := range produce(t, p, messages("orders", 100)...).mustStore() {
 		assert.EqualValues(t, 1, a.receipt.Partition)
@@ -212,13 +231,13 @@ func TestTroubleThatLastsIsUnavailable(t *testing.T) {
 	e := newProduceEnv(t, nil)
 	e.topic("orders", 1)
 	p := e.producer(broker.ProducerOptions{Timeout: shortTimeout})
-	produce(t, p, message("orders", "first")).mustStore()
+	produceUntilStored(t, p, saying("first"))
 	fault := e.fault(kmsg.Produce, kerr.NotEnoughReplicas, -1)
 	a := produce(t, p, message("orders", "second")).await()[0]
 	require.ErrorIs(t, a.err, broker.CodeUnavailable)
 	assert.GreaterOrEqual(t, a.after, shortTimeout)
 	fault.Remove()
-	produce(t, p, message("orders", "third")).mustStore()
+	produceUntilStored(t, p, saying("third"))
 	assert.Equal(t, []string{"first", "third"}, e.stored("orders")[0])
 }
 

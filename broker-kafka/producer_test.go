@@ -154,7 +154,7 @@ func TestMessagesWithoutAKeySpread(t *testing.T) {
 func TestOldAndNewTimestampsAreNoTrouble(t *testing.T) {
 	e := newProduceEnv(t, nil)
 	e.topic("orders", 1)
-	p := e.producer(broker.ProducerOptions{Timeout: time.Second})
+	p := e.producer(broker.ProducerOptions{})
 	for _, at := range []time.Time{
 		time.UnixMilli(0), time.UnixMilli(1), time.Now().Add(-time.Hour), time.Now().Add(30 * time.Minute),
 		time.Date(2026, 1, 2, 3, 4, 5, 6_999_999, time.UTC),

@@ -125,7 +125,9 @@ func (c *chaos) watchPositions() {
 			case <-ctx.Done():
 				return
 			case <-ticks.C:
-				_ = c.readPositions(ctx) // fails while Kafka is away
+				soon, cancel := context.WithTimeout(ctx, 2*time.Second)
+				_ = c.readPositions(soon) // fails while Kafka is away
+				cancel()
 			}
 		}
 	})
@@ -136,8 +138,6 @@ func (c *chaos) watchPositions() {
 }
 
 func (c *chaos) readPositions(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
 	return c.tap.ReadPositions(ctx, c.admin.kadm, c.subscription)
 }
 
@@ -295,7 +295,7 @@ func (c *chaos) settle(others ...*chaos) {
 	c.awaitCommitted()
 	for _, other := range others {
 		other.awaitCommitted()
-		require.NoError(c.t, other.readPositions(context.Background()))
+		require.NoError(c.t, other.readPositions(c.admin.ctx()))
 	}
 	c.t.Logf("everything is settled after %v", time.Since(healed).Round(time.Millisecond))
 	c.check()
@@ -327,7 +327,7 @@ func (c *chaos) awaitCommitted() {
 func (c *chaos) check() {
 	c.t.Helper()
 	c.checked = true
-	require.NoError(c.t, c.readPositions(context.Background()))
+	require.NoError(c.t, c.readPositions(c.admin.ctx()))
 	require.NoError(c.t, c.tap.ReadLogs(c.admin.ctx(), c.admin.client, c.topic))
 	entries := c.history.Entries()
 	c.seen = countEvents(entries)

@@ -19,12 +19,13 @@ import (
 var kafka *kafkacontainer.Kafka
 
 func TestMain(m *testing.M) {
-	os.Exit(kafkacontainer.RunTests(m, kafkacontainer.Options{}, &kafka))
+	os.Exit(kafkacontainer.RunTests(m, kafkacontainer.Options{InMemory: true}, &kafka))
 }
 
 func newClient(t *testing.T, brokers []string, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	client, err := kgo.NewClient(append(opts, kgo.SeedBrokers(brokers...), kgo.AllowAutoTopicCreation())...)
+	client, err := kgo.NewClient(append(opts, kgo.SeedBrokers(brokers...),
+		kgo.AllowAutoTopicCreation(), kgo.UnknownTopicRetries(-1))...) // however long the creation takes
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
 	return client

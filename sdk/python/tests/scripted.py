@@ -13,7 +13,7 @@ from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_fa
 from messageproxy.v1 import messageproxy_pb2 as wire
 
 # So long something may take that should take no time: a test that waits for it has failed.
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 def error(code: int, message: str = "", *, retryable: bool = False) -> wire.Error:

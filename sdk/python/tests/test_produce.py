@@ -251,10 +251,13 @@ async def test_a_message_that_is_withdrawn_while_it_is_about_to_be_sent_makes_ro
 
 async def test_a_caller_that_ends_after_does_not_know_the_outcome(server: Server) -> None:
     async with Client(server.target, max_outstanding=(2, 10)) as client:
+        first = asyncio.create_task(client.produce(topic="t"))
+        stream = await server.produce_stream()
+        await stream.store(*await stream.messages(1))
+        await first  # from now on, messages go out at once
         cancelled = asyncio.create_task(client.produce(topic="t"))
         timed_out = asyncio.create_task(client.produce(topic="t", timeout=1))
         later = asyncio.create_task(client.produce(topic="t", value=b"later"))
-        stream = await server.produce_stream()
         messages = await stream.messages(2)
         cancelled.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:
@@ -271,7 +274,7 @@ async def test_a_caller_that_ends_after_does_not_know_the_outcome(server: Server
 
 async def test_the_timeout_of_asyncio_tells_too(server: Server, client: Client) -> None:
     with pytest.raises(asyncio.TimeoutError) as caught:
-        await asyncio.wait_for(asyncio.create_task(_produce_until_sent(server, client)), 1)
+        await asyncio.wait_for(asyncio.create_task(_produce_until_sent(server, client)), 3)
     assert outcome_unknown(caught.value.__cause__ or caught.value.__context__)
 
 

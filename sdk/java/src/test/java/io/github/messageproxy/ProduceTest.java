@@ -189,7 +189,7 @@ class ProduceTest {
             nobody = socket.getLocalPort();
         }
         try (Client alone = builder("127.0.0.1:" + nobody).build()) {
-            CompletableFuture<Receipt> waiting = alone.produce(message("never"), Duration.ofMillis(300));
+            CompletableFuture<Receipt> waiting = alone.produce(message("never"), Duration.ofSeconds(2));
             TimeoutException timeout = assertInstanceOf(TimeoutException.class, failure(waiting));
             assertTrue(timeout.getMessage().contains("no connection"), timeout.getMessage());
             CompletableFuture<Receipt> cancelled = alone.produce(message("never"));
@@ -221,8 +221,13 @@ class ProduceTest {
 
     @Test
     void aTimeoutOnTheWireLeavesAnUnknownOutcome() throws Exception {
+        CompletableFuture<Receipt> first = client.produce(message("first"));
+        ScriptedProxy.ProduceStream stream = proxy.nextProduce();
+        stream.nextIs("first", 1);
+        stream.answer(1);
+        first.get(); // from now on, a message goes out at once
         CompletableFuture<Receipt> timed = client.produce(message("slow"), Duration.ofSeconds(1));
-        proxy.nextProduce().nextIs("slow", 1);
+        stream.nextIs("slow", 2);
         failsWith(Code.UNKNOWN_OUTCOME, timed);
     }
 
