@@ -197,10 +197,12 @@ func messages(topic string, n int) []*broker.OutgoingMessage {
 // network is a TCP network that can be cut, and that can swallow what brokers
 // send.
 type network struct {
-	mu    sync.Mutex
-	cut   bool
-	deaf  func(host string) bool // what these brokers send doesn't arrive
-	conns []*faultyConn
+	mu   sync.Mutex
+	cut  bool
+	deaf func(host string) bool // what these brokers send doesn't arrive
+	// swallowed counts what didn't arrive since deaf was set.
+	swallowed int
+	conns     []*faultyConn
 }
 
 func (n *network) dial(ctx context.Context, network, host string) (net.Conn, error) {
@@ -245,13 +247,27 @@ func (n *network) deafen(broker string) {
 func (n *network) setDeafTo(deaf func(string) bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.deaf = deaf
+	n.deaf, n.swallowed = deaf, 0
 }
 
-func (n *network) isDeaf(host string) bool {
+// swallows reports whether what a broker has sent doesn't arrive.
+func (n *network) swallows(host string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.deaf != nil && n.deaf(host)
+	if n.deaf == nil || !n.deaf(host) {
+		return false
+	}
+	n.swallowed++
+	return true
+}
+
+func (n *network) awaitSwallowed(t *testing.T) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return n.swallowed > 0
+	}, patience, time.Millisecond)
 }
 
 func (n *network) closeAll() {
@@ -272,7 +288,7 @@ type faultyConn struct {
 func (c *faultyConn) Read(b []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(b)
-		if err != nil || !c.n.isDeaf(c.host) {
+		if err != nil || !c.n.swallows(c.host) {
 			return n, err
 		}
 	}

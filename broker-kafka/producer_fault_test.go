@@ -447,7 +447,8 @@ func TestWhatTheLibraryFailsWhileItIsUnderWay(t *testing.T) {
 	e.net.setDeaf(true)
 	r := produce(t, p, message("orders", "second"))
 	e.awaitStored("orders", 2)
-	e.net.setDeafTo(nil) // but the answer is swallowed
+	e.net.awaitSwallowed(t)
+	e.net.setDeafTo(nil) // but the answer is lost
 	e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "orders", Err: kerr.TopicAuthorizationFailed, Count: -1})
 	p.keeper.mu.Lock()
 	p.keeper.sessions[0].cl.ForceMetadataRefresh()
