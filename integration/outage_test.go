@@ -13,7 +13,7 @@ import (
 
 // toldWithin is how soon every client hears of the broker's trouble (C9), and some
 // time for a busy machine.
-const toldWithin = 10*time.Second + 10*time.Second
+const toldWithin = 10*time.Second + 2*time.Second
 
 // Kafka freezes, and later stops and starts, under load: every client is told,
 // streams stay up, the proxy recovers, and nothing that was accepted is lost. The

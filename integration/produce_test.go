@@ -140,7 +140,7 @@ func TestProduceBadInput(t *testing.T) {
 	err = <-results
 	require.ErrorIs(t, err, messageproxy.CodeTopicNotFound)
 	require.Contains(t, err.Error(), unknown)
-	require.Less(t, time.Since(begin), 20*time.Second, "within 10 s, and some time for a busy machine")
+	require.Less(t, time.Since(begin), 11*time.Second)
 	_, err = client.Produce(t.Context(), &messageproxy.Message{Value: []byte("no topic")})
 	require.True(t, errors.Is(err, messageproxy.CodeInvalidArgument), "%v", err)
 	require.Equal(t, map[int32]int64{0: 1}, a.ends(topic))

@@ -95,7 +95,7 @@ async def test_attempts_begin_within_the_ack_timeout(server: Server, client: Cli
         with pytest.raises(HandlerError) as caught:
             await task
     assert 1 < caught.value.attempts < 100_000
-    assert asyncio.get_running_loop().time() - began < PATIENCE
+    assert asyncio.get_running_loop().time() - began < 10
 
 
 async def test_a_failure_handler_decides(server: Server, client: Client) -> None:
