@@ -22,8 +22,11 @@ func TestEverySentenceHasAScenario(t *testing.T) {
 }
 
 func TestTheGoSDKConforms(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "driver")
+	output, err := exec.Command("go", "build", "-o", binary, "./drivers/go").CombinedOutput()
+	require.NoError(t, err, string(output))
 	config := suite.Config{
-		Drivers:   []suite.Driver{{Name: "go", Launch: driver.Command(goDriver(t))}},
+		Drivers:   []suite.Driver{{Name: "go", Launch: driver.Command(binary)}},
 		Scenarios: scenarios.All(),
 		Parallel:  8,
 	}
@@ -40,7 +43,6 @@ func TestTheGoSDKConforms(t *testing.T) {
 }
 
 func TestWhatMeasuresTimeIsPlayedAgain(t *testing.T) {
-	binary := goDriver(t)
 	for _, c := range []struct {
 		name         string
 		alone        bool
@@ -60,7 +62,7 @@ func TestWhatMeasuresTimeIsPlayedAgain(t *testing.T) {
 				assert.Greater(h, plays, c.fails)
 			}}
 			results := suite.Run(t.Context(), suite.Config{
-				Drivers:   []suite.Driver{{Name: "go", Launch: driver.Command(binary)}},
+				Drivers:   []suite.Driver{{Name: "go", Launch: inProcess(nil, nil)}},
 				Scenarios: []suite.Scenario{scenario},
 			})
 			require.NotEmpty(t, results)
@@ -69,12 +71,4 @@ func TestWhatMeasuresTimeIsPlayedAgain(t *testing.T) {
 			assert.Equal(t, c.plays, plays)
 		})
 	}
-}
-
-func goDriver(t *testing.T) (binary string) {
-	t.Helper()
-	binary = filepath.Join(t.TempDir(), "driver")
-	output, err := exec.Command("go", "build", "-o", binary, "./drivers/go").CombinedOutput()
-	require.NoError(t, err, string(output))
-	return binary
 }
